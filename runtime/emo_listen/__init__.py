@@ -1,0 +1,1 @@
+"""emo-listen: which emotion a voice carries, on the device, as it is spoken."""

@@ -1,0 +1,29 @@
+"""Named errors, each saying what is wrong and what to do about it.
+
+Every error inherits `EmoListenError`, which the command line turns into one line on
+standard error and exit code 2, and the built-in error that a library user would catch.
+"""
+
+
+class EmoListenError(Exception):
+    """Base of all errors that emo-listen raises on purpose."""
+
+
+class AudioFileError(EmoListenError, ValueError):
+    """A file that cannot be read as sound."""
+
+
+class AudioInputError(EmoListenError, ValueError):
+    """Samples that a model cannot take: wrong shape, too short, not finite."""
+
+
+class DeviceError(EmoListenError, RuntimeError):
+    """An audio device that is absent, ambiguous, or does not answer."""
+
+
+class ModelError(EmoListenError, ValueError):
+    """A model folder that is absent, incomplete, damaged, or not an audio classifier."""
+
+
+class CorpusError(EmoListenError, ValueError):
+    """Recordings or labels that cannot be trained on."""
