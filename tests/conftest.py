@@ -1,0 +1,45 @@
+"""Fixtures that the tests of all parts share."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SHARED = REPOSITORY.parent / "shared"
+CORPUS = SHARED / "crema-d"
+
+# Scripts import their siblings as plain modules, so the tests must find them the same way.
+sys.path[:0] = [str(REPOSITORY / folder) for folder in ("train", "export", "benchmarks")]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not CORPUS.is_dir():
+        absent = pytest.mark.skip(reason=f"needs CREMA-D in {CORPUS}, which is absent")
+        for item in items:
+            if item.get_closest_marker("corpus"):
+                item.add_marker(absent)
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """Root of the clone."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """`../shared`, the folder of data beside the clone."""
+    if not SHARED.is_dir():
+        pytest.skip(f"{SHARED} is absent")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def bundled_model():
+    """The model that the package brings."""
+    from emo_listen import EmotionModel
+
+    return EmotionModel.load()
