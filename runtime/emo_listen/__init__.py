@@ -1,1 +1,37 @@
-"""emo-listen: which emotion a voice carries, on the device, as it is spoken."""
+"""emo-listen: which emotion a voice carries, on the device, as it is spoken.
+
+    from emo_listen import EmotionModel, listen
+
+Names are imported when first used, so that `import emo_listen.errors` loads no runtime.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from emo_listen.events import Event, OverflowEvent, WindowEvent
+    from emo_listen.listener import listen
+    from emo_listen.model import EmotionModel, Prediction
+
+_MODULES = {
+    "EmotionModel": "emo_listen.model",
+    "Event": "emo_listen.events",
+    "OverflowEvent": "emo_listen.events",
+    "Prediction": "emo_listen.model",
+    "WindowEvent": "emo_listen.events",
+    "listen": "emo_listen.listener",
+}
+
+__all__ = ["EmotionModel", "Event", "OverflowEvent", "Prediction", "WindowEvent", "listen"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_MODULES])

@@ -1,0 +1,271 @@
+"""EmotionModel: one onnxruntime session; samples -> Prediction."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from emo_listen.audio import resample
+from emo_listen.errors import AudioInputError, ModelError
+from emo_listen.external_data import has_external_data
+from emo_listen.settings import ModelSettings
+
+BUNDLED_MODEL = Path(__file__).parent / "models" / "hubert-compact-crema-d"
+"""The model that the package brings."""
+
+MODEL_FILES = (
+    "onnx/model_quantized.onnx",
+    "onnx/model.onnx",
+    "model_quantized.onnx",
+    "model.onnx",
+)
+"""Where a model folder keeps its network, the first that exists being used."""
+
+MIN_SECONDS = 0.1
+"""Shortest sound that any model is given, in seconds."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model hears in one stretch of sound."""
+
+    label: str
+    """The most probable emotion."""
+
+    confidence: float
+    """Probability of `label`, 0 to 1."""
+
+    scores: dict[str, float]
+    """Probability of every label, 0 to 1, in the model's order; they sum to 1."""
+
+
+class EmotionModel:
+    """An audio classifier in ONNX, with the labels and the sampling rate it was trained with.
+
+    Attributes:
+        name: Name of the model's folder.
+        file: Path of the network.
+        labels: Names of the classes, in the order of the logits.
+        sampling_rate: Rate of the sound that the network takes, in Hz.
+        settings: The folder's `emo_listen.json`, or its defaults.
+    """
+
+    def __init__(
+        self,
+        session: onnxruntime.InferenceSession,
+        *,
+        name: str,
+        file: Path,
+        labels: list[str],
+        sampling_rate: int,
+        do_normalize: bool,
+        receptive_field: int,
+        settings: ModelSettings,
+    ) -> None:
+        """Wrap a session; `EmotionModel.load` makes one from a folder."""
+        self.name = name
+        self.file = file
+        self.labels = labels
+        self.sampling_rate = sampling_rate
+        self.settings = settings
+        self._session = session
+        self._input_names = [node.name for node in session.get_inputs()]
+        self._do_normalize = do_normalize
+        self._receptive_field = receptive_field
+
+    @classmethod
+    def load(
+        cls, path: str | Path | None = None, *, file_name: str | None = None, threads: int = 1
+    ) -> EmotionModel:
+        """Load a model folder in the hub's layout.
+
+        Args:
+            path: The folder, with `config.json`, `preprocessor_config.json` and a network;
+                the bundled model where None.
+            file_name: The network's path below `path`; the first of `MODEL_FILES` where None.
+            threads: CPU threads that one prediction may use.
+
+        Raises:
+            ModelError: the folder is absent, incomplete, damaged, or no classifier of sound.
+        """
+        folder = BUNDLED_MODEL if path is None else Path(path)
+        if not folder.is_dir():
+            raise ModelError(
+                f"{folder} is not a folder. A model is a local folder with config.json, "
+                "preprocessor_config.json and onnx/model.onnx, as export/to_onnx.py writes it; "
+                "download a model from a hub first."
+            )
+        file = _network_file(folder, file_name)
+        settings = ModelSettings.read(folder)
+        config = _read_json(folder / "config.json")
+        preprocessor = _read_json(folder / "preprocessor_config.json")
+        for used in (file, folder / "config.json", folder / "preprocessor_config.json"):
+            settings.verify(folder, used)
+        session = _open_session(file, threads)
+        return cls(
+            session,
+            name=folder.resolve().name,
+            file=file,
+            labels=_labels(config, folder / "config.json"),
+            sampling_rate=int(preprocessor.get("sampling_rate", 16000)),
+            do_normalize=bool(preprocessor.get("do_normalize", True)),
+            receptive_field=_receptive_field(config),
+            settings=settings,
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"EmotionModel({self.name!r}, file={self.file.name!r}, labels={self.labels}, "
+            f"sampling_rate={self.sampling_rate}, window={self.settings.window}, "
+            f"hop={self.settings.hop}, temperature={self.settings.temperature})"
+        )
+
+    def predict(self, samples: NDArray[np.float32], sampling_rate: int) -> Prediction:
+        """Tell the emotion in one stretch of sound, at its true length.
+
+        Args:
+            samples: Mono sound, float32 (n_samples,), nominally within -1 to 1, of any length
+                from 0.1 s up. What is shorter than the receptive field of the model's
+                waveform front end (as a rule under 0.1 s) is extended to it with zeros.
+            sampling_rate: Rate of `samples` in Hz; resampled where the model's differs.
+
+        Raises:
+            AudioInputError: `samples` is not mono, too short, or not finite.
+            ModelError: the network does not return one logit for each label.
+        """
+        samples = np.asarray(samples, dtype=np.float32)
+        if samples.ndim != 1:
+            raise AudioInputError(
+                f"samples must be mono, of shape (n_samples,), not {samples.shape}: "
+                "average the channels first"
+            )
+        if len(samples) < round(MIN_SECONDS * sampling_rate):
+            raise AudioInputError(
+                f"{len(samples)} samples at {sampling_rate} Hz are too short to hear an emotion "
+                f"in: give at least {MIN_SECONDS} s"
+            )
+        if not np.isfinite(samples).all():
+            raise AudioInputError("samples hold NaN or infinite values: repair the sound first")
+        scores = self._probabilities(resample(samples, sampling_rate, self.sampling_rate))
+        best = int(scores.argmax())
+        return Prediction(
+            label=self.labels[best],
+            confidence=float(scores[best]),
+            scores=dict(zip(self.labels, scores.tolist(), strict=True)),
+        )
+
+    def _probabilities(self, samples: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Probabilities (n_labels,) of mono sound (n_samples,) at the model's rate."""
+        if self._do_normalize:
+            samples = _normalize(samples)
+        if len(samples) < self._receptive_field:
+            samples = np.pad(samples, (0, self._receptive_field - len(samples)))
+        inputs: dict[str, NDArray[Any]] = {"input_values": samples[np.newaxis]}
+        if "attention_mask" in self._input_names:
+            inputs["attention_mask"] = np.ones((1, len(samples)), dtype=np.int64)
+        try:
+            logits = self._session.run(None, inputs)[0]
+        except Exception as error:
+            # onnxruntime raises classes of its own that share no base but Exception.
+            raise ModelError(f"{self.file} cannot be run: {error}") from error
+        if logits.shape != (1, len(self.labels)):
+            raise ModelError(
+                f"{self.file} returned an array of shape {logits.shape} for the "
+                f"{len(self.labels)} labels of config.json: it is not their classifier"
+            )
+        scaled = logits[0].astype(np.float64) / self.settings.temperature
+        exponentials = np.exp(scaled - scaled.max())
+        return exponentials / exponentials.sum()
+
+
+def _normalize(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Zero mean and unit variance, as transformers' `Wav2Vec2FeatureExtractor` does."""
+    return (samples - samples.mean()) / np.sqrt(samples.var() + np.float32(1e-7))
+
+
+def _network_file(folder: Path, file_name: str | None) -> Path:
+    names = MODEL_FILES if file_name is None else (file_name,)
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    hint = ""
+    if (folder / "model.safetensors").is_file():
+        hint = " It is a PyTorch checkpoint: export it with export/to_onnx.py first."
+    raise ModelError(f"{folder} holds no {' or '.join(names)}.{hint}")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelError(f"{path} is missing: a model folder needs it") from error
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise ModelError(f"{path} is not a JSON object")
+    return values
+
+
+def _labels(config: dict[str, Any], path: Path) -> list[str]:
+    """Class names in the order of the logits, from `id2label`."""
+    try:
+        by_id = {int(index): str(label) for index, label in config["id2label"].items()}
+        return [by_id[index] for index in range(len(by_id))]
+    except (KeyError, ValueError, AttributeError) as error:
+        raise ModelError(
+            f"{path} has no usable id2label, so the model's classes have no names: is it an "
+            "audio-classification model?"
+        ) from error
+
+
+def _receptive_field(config: dict[str, Any]) -> int:
+    """Fewest samples from which the convolutional front end makes one frame.
+
+    Each layer sees `kernel` outputs of the layer below it, `stride` apart; 400 samples for
+    HuBERT-base. 1 where the model has no such front end.
+    """
+    field = 1
+    kernels, strides = config.get("conv_kernel", ()), config.get("conv_stride", ())
+    for kernel, stride in reversed(list(zip(kernels, strides, strict=True))):
+        field = (field - 1) * stride + kernel
+    return field
+
+
+def _open_session(file: Path, threads: int) -> onnxruntime.InferenceSession:
+    """Open `file` once it is known to be one self-contained network on raw sound."""
+    try:
+        external = has_external_data(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{file} is not an ONNX file: {error}") from error
+    if external:
+        raise ModelError(
+            f"{file} keeps tensors in other files, which is refused: a model could name any "
+            "file of this device. Save it as one file."
+        )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    try:
+        session = onnxruntime.InferenceSession(
+            str(file), sess_options=options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:
+        # onnxruntime raises classes of its own that share no base but Exception.
+        raise ModelError(f"{file} cannot be loaded by onnxruntime: {error}") from error
+    inputs = {node.name: node for node in session.get_inputs()}
+    waveform = inputs.get("input_values")
+    if waveform is None or len(waveform.shape) != 2 or waveform.type != "tensor(float)":
+        given = ", ".join(f"{n.name} {n.shape} {n.type}" for n in inputs.values())
+        raise ModelError(
+            f"{file} takes {given}, not float32 sound as input_values (batch, samples): "
+            "use a HuBERT, wav2vec 2.0, WavLM or like audio classifier"
+        )
+    if unknown := inputs.keys() - {"input_values", "attention_mask"}:
+        raise ModelError(f"{file} needs inputs that sound alone cannot give: {sorted(unknown)}")
+    return session
