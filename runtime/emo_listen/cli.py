@@ -47,9 +47,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="mic (the default input; default), a device's index or part of its name, a sound "
         "file, or - for raw 16-bit mono PCM on standard input",
     )
-    parser.add_argument(
-        "--list-devices", action="store_true", help="list the microphones, and end"
-    )
+    parser.add_argument("--list-devices", action="store_true", help="list the microphones, and end")
     parser.add_argument(
         "--model", type=Path, metavar="DIR", help="folder of a model (default: the bundled one)"
     )

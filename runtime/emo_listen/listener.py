@@ -53,7 +53,7 @@ def listen(
         raise AudioInputError(f"a window of {window:g} s is unusable: give {MIN_SECONDS} s or more")
     if not (0 < hop <= window):
         raise AudioInputError(
-            f"a hop of {hop:g} s is unusable: give more than 0 and at most the window ({window:g} s)"
+            f"a hop of {hop:g} s is unusable: give more than 0 and at most the window, {window:g} s"
         )
     if isinstance(device, str | int | Path):
         device = open_source(device, sampling_rate=sampling_rate)

@@ -66,7 +66,7 @@ class TextSink:
     def _window(self, event: WindowEvent) -> Text:
         colour = COLOURS.get(event.label, "cyan")
         return Text.assemble(
-            (f"{event.start:7.1f} – {event.end:5.1f} s  ", "dim"),
+            (f"{event.start:7.1f} - {event.end:5.1f} s  ", "dim"),
             (f"{event.label:<{self._label_width}}", f"bold {colour}"),
             f"  {event.confidence:4.0%}  ",
             ("━" * max(1, round(event.confidence * BAR_LENGTH)), colour),

@@ -1,0 +1,31 @@
+"""`make demo`: listen to the microphone where one answers, else to the bundled sample."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+
+from emo_listen import cli
+from emo_listen.errors import DeviceError
+from emo_listen.sources import Microphone
+
+SAMPLE = Path(__file__).parent / "samples" / "demo.ogg"
+"""A synthetic voice; `runtime/make_sample.py` in the clone makes it."""
+
+
+def main() -> int:
+    """Run the demo; return the exit code of `emo-listen`."""
+    device = "mic"
+    try:
+        with contextlib.closing(iter(Microphone())) as blocks:
+            next(blocks)
+    except DeviceError as error:
+        print(f"No microphone answers: {error}", file=sys.stderr)
+        print("Listening to the bundled sample, a synthetic voice, instead.\n", file=sys.stderr)
+        device = str(SAMPLE)
+    return cli.main(["--device", device, "--format", "text"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

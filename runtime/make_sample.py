@@ -1,0 +1,83 @@
+"""Synthesise the bundled sample, `emo_listen/samples/demo.ogg`.
+
+What and why: `make demo` needs a voice where no microphone answers. This one is espeak-ng's,
+so that nobody's recording is handed on. Each sentence is spoken in the manner that studies of
+vocal expression report for one emotion (Scherer 2003, "Vocal communication of emotion", Speech
+Communication 40: anger and joy fast, loud and high with a wide range; sadness slow, soft, low
+and flat; fear fast and high), which makes the labels move. It says nothing about the model's
+accuracy.
+
+    apt install espeak-ng
+    python runtime/make_sample.py
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from emo_listen.audio import load_audio
+
+SAMPLING_RATE = 16000
+OUTPUT = Path(__file__).parent / "emo_listen" / "samples" / "demo.ogg"
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A text and the manner in which espeak-ng speaks it."""
+
+    text: str
+    voice: str
+    """espeak-ng's voice."""
+
+    pitch: int
+    """0 to 99; espeak-ng speaks at 50."""
+
+    pitch_range: int
+    """Percent of espeak-ng's own range."""
+
+    speed: int
+    """Words a minute."""
+
+    level: float
+    """Peak of the sound, 0 to 1."""
+
+
+SENTENCES = (
+    Sentence("The meeting begins at ten, in the small room.", "en-us+m3", 45, 80, 160, 0.3),
+    Sentence("No! I have told you three times! Get out!", "en-us+m7", 80, 200, 200, 0.95),
+    Sentence("It is over. There is nothing left to say.", "en-us+f2", 20, 20, 100, 0.12),
+    Sentence("Oh, that is wonderful! I can not believe it!", "en-us+f4", 85, 200, 190, 0.7),
+    Sentence("Did you hear that? Somebody is in the house.", "en-us+f5", 95, 60, 210, 0.25),
+)
+
+
+def speak(sentence: Sentence) -> NDArray[np.float32]:
+    """Speak one sentence; float32 (n_samples,) at 16 kHz."""
+    with tempfile.TemporaryDirectory() as folder:
+        wav = Path(folder) / "sentence.wav"
+        command = ["espeak-ng", "-m", "-v", sentence.voice, "-p", str(sentence.pitch)]
+        command += ["-s", str(sentence.speed), "-w", str(wav)]
+        ssml = f'<prosody range="{sentence.pitch_range}%">{sentence.text}</prosody>'
+        subprocess.run([*command, ssml], check=True)
+        samples = load_audio(wav, SAMPLING_RATE)
+    return samples * np.float32(sentence.level / np.abs(samples).max())
+
+
+def main() -> None:
+    """Write the sample."""
+    pause = np.zeros(SAMPLING_RATE // 2, np.float32)
+    samples = np.concatenate([part for s in SENTENCES for part in (speak(s), pause)])
+    OUTPUT.parent.mkdir(exist_ok=True)
+    soundfile.write(OUTPUT, samples, SAMPLING_RATE, format="OGG", subtype="VORBIS")
+    print(f"{OUTPUT}: {len(samples) / SAMPLING_RATE:.1f} s, {OUTPUT.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()
