@@ -1,0 +1,153 @@
+"""Decode each clip once: mono, at the base model's rate, 16-bit, memory-mapped from a cache.
+
+The cache is an Arrow file keyed by the files' paths, sizes and times and by the rate, so that a
+changed file or another base model makes a new one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import soundfile
+
+from emo_listen.audio import mix_down, resample
+from emo_listen.errors import CorpusError
+
+FORMAT = 1
+"""Raised whenever decoding changes, so that old caches are not taken for new ones."""
+
+SILENT_BELOW = 1e-4
+"""Peak (full scale is 1) below which a clip is silent: -80 dBFS."""
+
+MIN_SECONDS = 0.25
+"""Shortest clip that is trained on: SpecAugment masks ten frames of 20 ms and a little more."""
+
+DECODED = datasets.Features(
+    {
+        "samples": datasets.List(datasets.Value("int16")),
+        "length": datasets.Value("int64"),
+        "digest": datasets.Value("string"),
+        "fault": datasets.Value("string"),
+    }
+)
+
+
+def decode_corpus(
+    corpus: datasets.Dataset, sampling_rate: int, cache_dir: Path
+) -> tuple[datasets.Dataset, dict[str, str]]:
+    """Decode a corpus, or find it in the cache.
+
+    Args:
+        corpus: rows of `corpora.COLUMNS`.
+        sampling_rate: of the base model, in Hz.
+        cache_dir: folder of caches, made where it is missing.
+
+    Returns:
+        The usable clips: the corpus's columns without `audio`, with `samples` (int16, mono),
+        `length` (samples) and `digest` (of the samples); and name -> fault of those left out.
+
+    Raises:
+        CorpusError: not one clip can be used.
+    """
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    key = cache_key(corpus, sampling_rate)
+    decoded = corpus.select_columns(["audio"]).map(
+        decode_row,
+        fn_kwargs={"sampling_rate": sampling_rate},
+        remove_columns=["audio"],
+        features=DECODED,
+        cache_file_name=str(cache_dir / f"audio-{key}.arrow"),
+        load_from_cache_file=True,
+        new_fingerprint=key,
+        writer_batch_size=200,
+        desc="Decoding",
+    )
+    faults = {
+        name: fault for name, fault in zip(corpus["name"], decoded["fault"], strict=True) if fault
+    }
+    clips = datasets.concatenate_datasets(
+        [corpus.remove_columns("audio"), decoded.remove_columns("fault")], axis=1
+    )
+    good = [i for i, name in enumerate(corpus["name"]) if name not in faults]
+    if not good:
+        shown = "; ".join(f"{name}: {fault}" for name, fault in list(faults.items())[:5])
+        raise CorpusError(f"Not one of the {len(corpus)} clips can be used: {shown}")
+    return clips.select(good), faults
+
+
+def cache_key(corpus: datasets.Dataset, sampling_rate: int) -> str:
+    """Hash of all that decoding depends on, 32 hex digits."""
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(json.dumps([FORMAT, sampling_rate]).encode())
+    for table in corpus.select_columns(["audio"]).with_format("arrow").iter(batch_size=100):
+        for audio in table["audio"].to_pylist():
+            if audio["bytes"] is not None:
+                digest.update(hashlib.blake2b(audio["bytes"]).digest())
+                continue
+            path = Path(audio["path"]).resolve()
+            stat = path.stat() if path.is_file() else None
+            told = [str(path), stat and stat.st_size, stat and stat.st_mtime_ns]
+            digest.update(json.dumps(told).encode())
+    return digest.hexdigest()
+
+
+def decode_row(row: dict[str, Any], sampling_rate: int) -> dict[str, Any]:
+    """Decode one row's sound; a clip that cannot be used gets a `fault` and no samples."""
+    fault = None
+    samples = np.zeros(0, np.float32)
+    try:
+        samples = read_sound(row["audio"], sampling_rate)
+    except FileNotFoundError:
+        fault = "missing"
+    except (OSError, soundfile.SoundFileError) as error:
+        fault = f"unreadable ({error})"
+    else:
+        if not samples.size:
+            fault = "empty"
+        elif not np.isfinite(samples).all():
+            fault = "unreadable (samples are not finite)"
+        elif np.abs(samples).max() < SILENT_BELOW:
+            fault = "silent"
+        elif samples.size < MIN_SECONDS * sampling_rate:
+            fault = f"shorter than {MIN_SECONDS} s"
+    if fault:
+        samples = np.zeros(0, np.float32)
+    pcm = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
+    return {
+        "samples": pcm,
+        "length": pcm.size,
+        "digest": hashlib.blake2b(pcm.tobytes(), digest_size=16).hexdigest(),
+        "fault": fault,
+    }
+
+
+def read_sound(audio: dict[str, Any], sampling_rate: int) -> np.ndarray:
+    """Read a path or a file's bytes as float32 `(n_samples,)`, mono at `sampling_rate` Hz.
+
+    Mixed down and resampled as the listener does it. Raises what soundfile raises, or FileNotFoundError.
+    """
+    if audio["bytes"] is not None:
+        source: io.BytesIO | str = io.BytesIO(audio["bytes"])
+    elif Path(audio["path"]).is_file():
+        source = audio["path"]
+    else:
+        raise FileNotFoundError(audio["path"])
+    samples, rate = soundfile.read(source, dtype="float32", always_2d=True)
+    return resample(mix_down(samples), rate, sampling_rate)
+
+
+def print_faults(faults: dict[str, str]) -> None:
+    """Name each clip that was left out, and count them."""
+    for name, fault in faults.items():
+        print(f"Left out: {name}: {fault}")
+    if faults:
+        kinds = Counter(fault.split(" (")[0] for fault in faults.values())
+        told = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+        print(f"{len(faults)} clip(s) left out: {told}")

@@ -1,0 +1,146 @@
+"""Clips as the Trainer takes them: one at a time from the cache, then padded into a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler
+from transformers import SequenceFeatureExtractor
+
+
+def column(row: Any, name: str) -> np.ndarray:
+    """One row's list column as a numpy array, without a copy; `row` is a one-row Arrow table."""
+    return row[name].combine_chunks().values.to_numpy(zero_copy_only=False)
+
+
+class Clips(Dataset):
+    """Clips of one split: sound, normalised as the base model wants it, and the class.
+
+    Each clip is normalised alone at its true length, so that a batch's padding cannot move it.
+    """
+
+    def __init__(
+        self,
+        decoded: datasets.Dataset,
+        label2id: dict[str, int],
+        feature_extractor: SequenceFeatureExtractor,
+        window: float | None = None,
+    ) -> None:
+        """Wrap the rows of `audio_cache.decode_corpus`.
+
+        Args:
+            decoded: rows with `samples`, `length` and `label`.
+            label2id: class index of each label.
+            feature_extractor: the base model's.
+            window: seconds; longer clips are cut at a random place each time. None: whole clips.
+        """
+        self.rows = decoded.select_columns(["samples"]).with_format("arrow")
+        self.labels = [label2id[label] for label in decoded["label"]]
+        self.digests = list(decoded["digest"])
+        self.extractor = feature_extractor
+        self.max_length = window and int(window * feature_extractor.sampling_rate)
+        self.lengths = [min(n, self.max_length or n) for n in decoded["length"]]
+
+    def __len__(self) -> int:
+        """Count the clips."""
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Return `input_values` float32 (n_samples,), `length` (samples) and `labels`."""
+        samples = column(self.rows[index], "samples").astype(np.float32) / 32768.0
+        if self.max_length and len(samples) > self.max_length:
+            start = int(torch.randint(len(samples) - self.max_length + 1, ()))
+            samples = samples[start : start + self.max_length]
+        values = self.extractor(samples, sampling_rate=self.extractor.sampling_rate)
+        return {
+            "input_values": values["input_values"][0],
+            "length": len(samples),
+            "labels": self.labels[index],
+        }
+
+
+class Collator:
+    """Pads clips, or the frozen trunk's output for them, to the longest of a batch."""
+
+    def __init__(self, feature_extractor: SequenceFeatureExtractor) -> None:
+        """Pad as `feature_extractor` does, with an attention mask where it returns one."""
+        self.extractor = feature_extractor
+
+    def __call__(self, items: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """Make a batch.
+
+        Args:
+            items: of `Clips`, or of `frozen_trunk.TrunkOutputs`.
+
+        Returns:
+            `labels` (n,); `lengths` (n,) true lengths along axis 1 of `input_values`; and
+            `input_values` (n, n_samples) with `attention_mask` (n, n_samples) where the feature
+            extractor returns one; or, for trunk outputs, `input_values` (n, n_frames, width)
+            with `attention_mask` (n, n_samples) always, since they were computed without padding.
+        """
+        values = [item["input_values"] for item in items]
+        if values[0].ndim == 1:
+            batch = dict(
+                self.extractor.pad({"input_values": values}, padding=True, return_tensors="pt")
+            )
+        else:
+            batch = {
+                "input_values": torch.nn.utils.rnn.pad_sequence(
+                    [torch.from_numpy(value) for value in values], batch_first=True
+                ),
+                "attention_mask": sample_mask([item["length"] for item in items]),
+            }
+        batch["labels"] = torch.tensor([item["labels"] for item in items])
+        batch["lengths"] = torch.tensor([len(value) for value in values])
+        return batch
+
+
+def sample_mask(lengths: list[int]) -> torch.Tensor:
+    """Attention mask (n, longest), 1 where a clip has a sample; `lengths` in samples."""
+    longest = torch.arange(max(lengths))
+    return (longest[None, :] < torch.tensor(lengths)[:, None]).long()
+
+
+class LengthGroupedBatches(Sampler[int]):
+    """Order of an epoch in which each batch has clips of similar length, batches shuffled.
+
+    Unlike transformers' own, the order depends only on the seed and the epoch (so that a resumed
+    run and every process see the same), and long clips do not all come first.
+    """
+
+    CHUNK = 50
+    """Batches' worth of shuffled clips that are sorted by length together."""
+
+    def __init__(self, lengths: list[int], batch_size: int, seed: int) -> None:
+        """Order clips of these `lengths` (samples) for batches of `batch_size` clips."""
+        self.lengths = lengths
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of this epoch; the training loop calls it."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Count the clips."""
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield clip indices."""
+        random = np.random.default_rng([self.seed, self.epoch])
+        order = random.permutation(len(self.lengths))
+        size = self.CHUNK * self.batch_size
+        batches: list[np.ndarray] = []
+        for start in range(0, len(order), size):
+            chunk = order[start : start + size]
+            chunk = chunk[np.argsort(np.asarray(self.lengths)[chunk], kind="stable")]
+            batches += np.split(chunk, range(self.batch_size, len(chunk), self.batch_size))
+        full = [batch for batch in batches if len(batch) == self.batch_size]
+        rest = [batch for batch in batches if len(batch) < self.batch_size]
+        for i in [*random.permutation(len(full)), *range(len(full), len(batches))]:
+            yield from (full + rest)[i].tolist()

@@ -1,0 +1,284 @@
+"""Corpora: from what `--data` names to one `datasets.Dataset` of labelled clips.
+
+Every corpus comes out with the columns of `COLUMNS`: `audio` is where the sound lies (a path, or
+the file's bytes), nothing is decoded here, and torchcodec is never needed.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import datasets
+import soundfile
+
+from emo_listen.errors import CorpusError
+
+COLUMNS = datasets.Features(
+    {
+        "audio": {"bytes": datasets.Value("binary"), "path": datasets.Value("string")},
+        "name": datasets.Value("string"),
+        "label": datasets.Value("string"),
+        "speaker": datasets.Value("string"),
+        "split": datasets.Value("string"),
+    }
+)
+"""What a corpus is: `speaker` and `split` are None where nothing tells them."""
+
+CREMA_D_EMOTIONS = {
+    "ANG": "anger",
+    "DIS": "disgust",
+    "FEA": "fear",
+    "HAP": "happiness",
+    "NEU": "neutral",
+    "SAD": "sadness",
+}
+CREMA_D_NAME = re.compile(r"(?P<actor>\d{4})_[A-Z]{3}_(?P<emotion>[A-Z]{3})_(LO|MD|HI|XX?)")
+"""CREMA-D's file names: actor, sentence, emotion, level (one clip says `X` for `XX`)."""
+
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+    "eval": "test",
+}
+"""Other people's names of the three splits, in lower case, and ours."""
+
+AUDIO_SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()} | {
+    ".aif",
+    ".aifc",
+    ".oga",
+    ".opus",
+}
+LABEL_COLUMNS = ("label", "labels", "emotion", "class")
+SPEAKER_COLUMNS = ("speaker", "speaker_id", "actor", "actor_id")
+
+
+def load_corpus(data: str) -> datasets.Dataset:
+    """Read the list of clips that `data` names.
+
+    Args:
+        data: a CREMA-D folder; a folder with a sub-folder for each class; a CSV with the columns
+            `file,label[,speaker,split]`; a folder that `datasets` saved; or a hub dataset id.
+
+    Returns:
+        A dataset with the columns of `COLUMNS`, one row a clip, in a fixed order.
+
+    Raises:
+        CorpusError: nothing lies there, or it is none of these.
+    """
+    path = Path(data).expanduser()
+    if path.is_file():
+        if path.suffix.lower() != ".csv":
+            raise CorpusError(f"{path} is a file but no CSV: give a folder, a CSV or a hub id.")
+        return read_csv(path)
+    if path.is_dir():
+        if crema_d := crema_d_files(path):
+            return read_crema_d(path, crema_d)
+        if any(path.glob("*.json")) or any(path.rglob("*.parquet")):
+            return read_hub_dataset(str(path))
+        return read_class_folders(path)
+    if path.is_absolute() or data.startswith((".", "~")) or data.endswith(".csv"):
+        raise CorpusError(f"There is no folder or file {path}: give the corpus's place to --data.")
+    return read_hub_dataset(data)
+
+
+def audio_files(folder: Path) -> list[Path]:
+    """Files directly in `folder` that soundfile may read, told by their suffix, sorted."""
+    return sorted(
+        file
+        for file in folder.iterdir()
+        if file.suffix.lower() in AUDIO_SUFFIXES and file.is_file()
+    )
+
+
+def crema_d_files(folder: Path) -> list[Path]:
+    """CREMA-D clips in `folder`, its `audio/`, `AudioWAV/` or `AudioMP3/`; else an empty list."""
+    for place in (folder / "audio", folder / "AudioWAV", folder / "AudioMP3", folder):
+        if place.is_dir():
+            files = [file for file in audio_files(place) if CREMA_D_NAME.fullmatch(file.stem)]
+            if files:
+                return files
+    return []
+
+
+def read_crema_d(folder: Path, files: list[Path]) -> datasets.Dataset:
+    """CREMA-D from its file names, with `splits.csv` (actor, split) where it lies beside them.
+
+    Raises:
+        CorpusError: a name has an unknown emotion, or `splits.csv` lacks an actor.
+    """
+    splits: dict[str, str] = {}
+    places = (folder / "splits.csv", files[0].parent / "splits.csv", folder.parent / "splits.csv")
+    for place in places:
+        if place.is_file():
+            with place.open(encoding="utf-8-sig", newline="") as file:
+                for row in csv.DictReader(file):
+                    if not row.get("actor") or not row.get("split"):
+                        raise CorpusError(f"{place} must have the columns actor,split.")
+                    splits[row["actor"].strip()] = row["split"].strip()
+            break
+    rows = []
+    for file in files:
+        match = CREMA_D_NAME.fullmatch(file.stem)
+        assert match is not None
+        actor, emotion = match["actor"], match["emotion"]
+        if emotion not in CREMA_D_EMOTIONS:
+            raise CorpusError(f"{file}: unknown emotion {emotion!r} in the name.")
+        if splits and actor not in splits:
+            raise CorpusError(f"{place} names no split for actor {actor} ({file.name}).")
+        rows.append((file, CREMA_D_EMOTIONS[emotion], actor, splits.get(actor)))
+    return from_rows(rows)
+
+
+def read_class_folders(folder: Path) -> datasets.Dataset:
+    """Clips in a sub-folder for each class, `class/clip` or `class/speaker/clip`.
+
+    The class folders may lie below one folder for each split (`train/class/clip`).
+
+    Raises:
+        CorpusError: no sub-folder holds a sound file.
+    """
+    folders = sorted(entry for entry in folder.iterdir() if entry.is_dir())
+    if folders and all(entry.name.lower() in SPLIT_NAMES for entry in folders):
+        of_splits = [(entry.name, class_rows(entry)) for entry in folders]
+    else:
+        of_splits = [(None, class_rows(folder))]
+    rows = [(*row, split) for split, some in of_splits for row in some]
+    if not rows:
+        raise CorpusError(
+            f"{folder} holds no CREMA-D clips and no sub-folder with sound files: put each class "
+            "into a sub-folder of its name, or give a CSV with the columns file,label."
+        )
+    return from_rows(rows)
+
+
+def class_rows(folder: Path) -> Iterable[tuple[Path, str, str | None]]:
+    """Yield (file, label, speaker) of the class folders below `folder`."""
+    for class_folder in sorted(entry for entry in folder.iterdir() if entry.is_dir()):
+        for file in audio_files(class_folder):
+            yield file, class_folder.name, None
+        for speaker in sorted(entry for entry in class_folder.iterdir() if entry.is_dir()):
+            for file in audio_files(speaker):
+                yield file, class_folder.name, speaker.name
+
+
+def read_csv(path: Path) -> datasets.Dataset:
+    """Clips of a CSV `file,label[,speaker,split]`; files are relative to the CSV's folder.
+
+    Raises:
+        CorpusError: a column is missing, or a row has no file or label.
+    """
+    rows = []
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            missing = {"file", "label"} - set(reader.fieldnames or ())
+            if missing:
+                raise CorpusError(
+                    f"{path} lacks the column(s) {', '.join(sorted(missing))}: the first line "
+                    "must read file,label or file,label,speaker,split."
+                )
+            for row in reader:
+                if not row["file"] or not row["label"]:
+                    raise CorpusError(f"{path}, line {reader.line_num}: no file or no label.")
+                rows.append(
+                    (
+                        path.parent / row["file"].strip(),
+                        row["label"].strip(),
+                        (row.get("speaker") or "").strip() or None,
+                        (row.get("split") or "").strip() or None,
+                    )
+                )
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CorpusError(f"{path} is not a CSV in UTF-8: {error}") from error
+    if not rows:
+        raise CorpusError(f"{path} lists no clips.")
+    return from_rows(rows)
+
+
+def from_rows(rows: Iterable[tuple[Path, str, str | None, str | None]]) -> datasets.Dataset:
+    """Build a dataset of `COLUMNS` from (file, label, speaker, split)."""
+    return datasets.Dataset.from_list(
+        [
+            {
+                "audio": {"bytes": None, "path": str(file)},
+                "name": str(file),
+                "label": label,
+                "speaker": speaker,
+                "split": known_split(split),
+            }
+            for file, label, speaker, split in rows
+        ],
+        features=COLUMNS,
+    )
+
+
+def known_split(split: str | None) -> str | None:
+    """Our name of a split.
+
+    Raises:
+        CorpusError: the name is none of `SPLIT_NAMES`.
+    """
+    if split is None:
+        return None
+    try:
+        return SPLIT_NAMES[split.lower()]
+    except KeyError:
+        raise CorpusError(f"Unknown split {split!r}: use train, validation or test.") from None
+
+
+def read_hub_dataset(data: str) -> datasets.Dataset:
+    """Clips of a hub dataset id, or of a folder with Parquet files or from `save_to_disk`.
+
+    Raises:
+        CorpusError: it cannot be had, or has no audio or no label column.
+    """
+    try:
+        if Path(data).is_dir() and not any(Path(data).rglob("*.parquet")):
+            loaded = datasets.load_from_disk(data)
+        else:
+            loaded = datasets.load_dataset(data)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise CorpusError(f"The dataset {data} cannot be loaded: {error}") from error
+    if isinstance(loaded, datasets.Dataset):
+        return from_hub_split(data, loaded, None)
+    parts = [from_hub_split(data, part, name) for name, part in loaded.items()]
+    if len(parts) == 1:  # a hub dataset without splits calls everything `train`
+        parts[0] = parts[0].remove_columns("split").add_column("split", [None] * len(parts[0]))
+        parts[0] = parts[0].cast(COLUMNS)
+    return datasets.concatenate_datasets(parts)
+
+
+def from_hub_split(data: str, part: datasets.Dataset, split: str | None) -> datasets.Dataset:
+    """One split of a hub dataset, in our columns; its sound stays encoded."""
+    audio = [name for name, kind in part.features.items() if isinstance(kind, datasets.Audio)]
+    label = [name for name in LABEL_COLUMNS if name in part.features]
+    if not audio or not label:
+        raise CorpusError(
+            f"The dataset {data} has the columns {', '.join(part.column_names)}: one of type Audio "
+            f"and one named {' or '.join(LABEL_COLUMNS)} are needed."
+        )
+    labels = part.features[label[0]]
+    values = part.with_format(None).select_columns(label)[label[0]]
+    names = [labels.int2str(v) if isinstance(labels, datasets.ClassLabel) else v for v in values]
+    speaker = next((name for name in SPEAKER_COLUMNS if name in part.features), None)
+    speakers = [str(v) for v in part[speaker]] if speaker else [None] * len(part)
+    sound = part.select_columns(audio[:1]).cast_column(audio[0], datasets.Audio(decode=False))
+    told = datasets.Dataset.from_dict(
+        {
+            "name": [f"{data}/{split or 'all'}[{i}]" for i in range(len(part))],
+            "label": [str(name) for name in names],
+            "speaker": speakers,
+            "split": [known_split(split)] * len(part),
+        },
+        features=datasets.Features({k: v for k, v in COLUMNS.items() if k != "audio"}),
+    )
+    sound = sound.rename_column(audio[0], "audio").cast_column("audio", COLUMNS["audio"])
+    return datasets.concatenate_datasets([sound, told], axis=1)

@@ -1,0 +1,139 @@
+"""The Trainer for clips: grouped by length in training, never padded in evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from clips import LengthGroupedBatches
+from torch.utils.data import Sampler, SequentialSampler
+from transformers import Trainer, TrainingArguments
+from transformers.modeling_outputs import SequenceClassifierOutput
+from transformers.trainer_utils import IntervalStrategy, SaveStrategy
+
+
+@dataclass
+class ClipTrainingArguments(TrainingArguments):
+    """transformers' own arguments, with defaults for short labelled clips."""
+
+    output_dir: str | None = field(
+        default="runs/finetune", metadata={"help": "Folder of the checkpoints and the reports."}
+    )
+    num_train_epochs: float = field(default=5.0, metadata={"help": "Passes over the clips."})
+    per_device_train_batch_size: int = field(default=32, metadata={"help": "Clips in a batch."})
+    gradient_accumulation_steps: int = field(default=4, metadata={"help": "Batches in a step."})
+    per_device_eval_batch_size: int = field(default=32, metadata={"help": "Clips in a batch."})
+    learning_rate: float = field(default=1e-4, metadata={"help": "AdamW's highest rate."})
+    warmup_ratio: float = field(default=0.1, metadata={"help": "Fraction of steps to warm up."})
+    group_by_length: bool = field(default=True, metadata={"help": "Similar lengths in a batch."})
+    eval_strategy: IntervalStrategy | str = field(
+        default="epoch", metadata={"help": "When to score the validation clips."}
+    )
+    save_strategy: SaveStrategy | str = field(
+        default="epoch", metadata={"help": "When to write a checkpoint."}
+    )
+    save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints to keep."})
+    load_best_model_at_end: bool = field(
+        default=True, metadata={"help": "End with the best checkpoint, not the last."}
+    )
+    metric_for_best_model: str | None = field(
+        default="uar", metadata={"help": "What best means: uar, accuracy, macro_f1, loss."}
+    )
+    logging_steps: float = field(default=10, metadata={"help": "Steps between two log lines."})
+    report_to: None | str | list[str] = field(
+        default="none", metadata={"help": "wandb, tensorboard, trackio, ... or none."}
+    )
+    ddp_timeout: int = field(
+        default=6 * 3600,
+        metadata={"help": "Seconds that processes wait for the first one to fill the caches."},
+    )
+
+    def __post_init__(self) -> None:
+        """Set what the clips need whatever was given."""
+        super().__post_init__()
+        self.remove_unused_columns = False  # the collator takes what `Clips` returns
+
+
+class ClipTrainer(Trainer):
+    """Trainer whose batches have `lengths`, as `clips.Collator` makes them."""
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
+        dataset = train_dataset if train_dataset is not None else self.train_dataset
+        if not self.args.group_by_length:
+            return super()._get_train_sampler(train_dataset)
+        seed = self.args.data_seed if self.args.data_seed is not None else self.args.seed
+        return LengthGroupedBatches(dataset.lengths, self.args.train_batch_size, seed)
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Sampler | None:
+        return SequentialSampler(eval_dataset)
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """Loss of a batch; in evaluation each clip is run without padding."""
+        lengths = inputs.pop("lengths")
+        if model.training:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        logits = logits_without_padding(model, inputs["input_values"], lengths)
+        smoothing = self.args.label_smoothing_factor
+        loss = torch.nn.functional.cross_entropy(
+            logits, inputs["labels"], label_smoothing=smoothing
+        )
+        return (loss, SequenceClassifierOutput(logits=logits)) if return_outputs else loss
+
+
+def logits_without_padding(
+    model: Any, input_values: torch.Tensor, lengths: torch.Tensor
+) -> torch.Tensor:
+    """Run a padded batch as smaller ones of equal length, so that padding moves no logits.
+
+    Bases that normalise their first convolution over time (`feat_extract_norm == "group"`) take
+    padding for sound, with or without a mask; and a listener never pads.
+
+    Args:
+        model: a classifier.
+        input_values: (n, n_samples) or (n, n_frames, width), padded at the end.
+        lengths: (n,) true lengths along axis 1.
+
+    Returns:
+        Logits (n, n_classes), float32.
+    """
+    parts: dict[int, torch.Tensor] = {}
+    for length in lengths.unique().tolist():
+        rows = (lengths == length).nonzero()[:, 0]
+        logits = model(input_values=input_values[rows, :length]).logits.float()
+        parts.update(zip(rows.tolist(), logits, strict=True))
+    return torch.stack([parts[row] for row in range(len(lengths))])
+
+
+def steps_to_come(trainer: Trainer) -> int:
+    """Optimizer steps of the whole run, by the Trainer's own arithmetic."""
+    args = trainer.args
+    batch_size = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+    loader = trainer.get_train_dataloader()
+    return int(trainer.set_initial_training_values(args, loader, batch_size)[-1])
+
+
+def keep_within(args: TrainingArguments, total_steps: int) -> list[str]:
+    """Lower `save_steps` and `eval_steps` that exceed the run; return what was changed."""
+    told = []
+    save = args.save_strategy == SaveStrategy.STEPS and args.save_steps > total_steps
+    evaluate = args.eval_strategy == IntervalStrategy.STEPS and args.eval_steps > total_steps
+    if save:
+        told.append(
+            f"--save_steps {args.save_steps} exceeds the {total_steps} steps to come, so that no "
+            f"checkpoint would be written: set to {total_steps}."
+        )
+        args.save_steps = total_steps
+    if evaluate:
+        told.append(
+            f"--eval_steps {args.eval_steps} exceeds the {total_steps} steps to come: set to "
+            f"{total_steps}."
+        )
+        args.eval_steps = total_steps
+    return told

@@ -1,0 +1,379 @@
+"""Fine-tune a HuBERT (or wav2vec 2.0, WavLM) into an emotion classifier.
+
+What: takes labelled clips of speech, splits them by speaker, trains a classifier with
+transformers' Trainer, scores it on speakers it never heard, and leaves a checkpoint folder that
+`export/to_onnx.py` takes. Every option of `TrainingArguments` works, from the command line or
+from a JSON or YAML file, whose values options after it override:
+
+    python train/finetune.py train/crema_d.yaml
+    python train/finetune.py train/crema_d.yaml --data ../shared/crema-d --num_train_epochs 10
+    python train/finetune.py --data my.csv --base-model ./hubert --trainable_layers -1 --use_cpu
+    accelerate launch --num_processes 4 train/finetune.py train/crema_d.yaml
+
+`--output_dir` gets the checkpoint, `metrics.json`, `confusion_matrix.png`,
+`learning_curves.png`, `emo_listen.json` and a model card.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import sys
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from audio_cache import decode_corpus, print_faults
+from clips import Clips, Collator
+from corpora import load_corpus
+from emotion_trainer import ClipTrainer, ClipTrainingArguments, keep_within, steps_to_come
+from frozen_trunk import cacheable, freeze, store_trunk_outputs
+from metrics import ClassifierMetrics
+from model_card import Training, model_card, score_table
+from plots import plot_confusion, plot_learning_curves
+from scoring import Score, score_checkpoint
+from splits import leave_out_ambiguous, print_splits, split_corpus
+from transformers import (
+    AutoConfig,
+    AutoFeatureExtractor,
+    AutoModelForAudioClassification,
+    EarlyStoppingCallback,
+    HfArgumentParser,
+    PreTrainedModel,
+    SequenceFeatureExtractor,
+    Wav2Vec2FeatureExtractor,
+    set_seed,
+)
+from transformers.trainer_utils import get_last_checkpoint
+
+from emo_listen.errors import CorpusError, EmoListenError, ModelError
+from emo_listen.settings import ModelSettings
+
+
+@dataclass
+class FinetuneArguments:
+    """What to train on, from which model, and which part of it."""
+
+    data: str = field(
+        metadata={
+            "help": "CREMA-D folder, folder with a sub-folder for each class, CSV "
+            "(file,label[,speaker,split]), or hub dataset id."
+        }
+    )
+    base_model: str = field(
+        default="facebook/hubert-base-ls960", metadata={"help": "Hub id or local folder."}
+    )
+    trainable_layers: int = field(
+        default=2,
+        metadata={
+            "help": "0 the head only, N the top N encoder layers too, -1 all but the waveform "
+            "front end."
+        },
+    )
+    train_window: float | None = field(
+        default=None,
+        metadata={
+            "help": "Seconds: longer training clips are cut at a random place each epoch, which "
+            "keeps the frozen layers from being cached. Whole clips by default."
+        },
+    )
+    cache_dir: str = field(
+        default=".cache/train", metadata={"help": "Folder of decoded sound and frozen outputs."}
+    )
+    cache_trunk: bool = field(
+        default=True,
+        metadata={"help": "Compute the frozen layers' output once, and store it in cache_dir."},
+    )
+    early_stopping_patience: int | None = field(
+        default=None,
+        metadata={"help": "Stop after so many evaluations without a better one."},
+    )
+    test_at_end: bool = field(
+        default=True,
+        metadata={"help": "Score the test split at the end; false while still choosing."},
+    )
+
+
+def parse_args(argv: list[str]) -> tuple[FinetuneArguments, ClipTrainingArguments]:
+    """Read the command line, which may begin with a JSON or YAML file.
+
+    Raises:
+        CorpusError: the file is unreadable, or values do not fit together.
+    """
+    tokens = list(argv)
+    if tokens and tokens[0].endswith((".json", ".yaml", ".yml")):
+        tokens = file_tokens(Path(tokens[0])) + tokens[1:]
+    parser = HfArgumentParser(
+        (FinetuneArguments, ClipTrainingArguments),
+        description=(__doc__ or "").split("\n\n")[0],
+    )
+    try:
+        own, args = parser.parse_args_into_dataclasses(args=count_in_steps(tokens))
+    except ValueError as error:
+        raise CorpusError(f"The options do not fit: {error}") from error
+    return own, args
+
+
+def file_tokens(path: Path) -> list[str]:
+    """Options of a JSON or YAML file as command-line words."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML too
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise CorpusError(f"The recipe {path} cannot be read: {error}") from error
+    if not isinstance(values, dict):
+        raise CorpusError(f"The recipe {path} must be a mapping of options to values.")
+    tokens: list[str] = []
+    for name, value in values.items():
+        if value is None:
+            continue
+        if isinstance(value, list):
+            tokens += [f"--{name}", *map(str, value)]
+        else:
+            text = json.dumps(value) if isinstance(value, dict) else str(value)
+            tokens += [f"--{name}={text}"]
+    return tokens
+
+
+def count_in_steps(tokens: list[str]) -> list[str]:
+    """Let `--save_steps` alone mean saving, and evaluating, every so many steps."""
+    given = {word.split("=")[0].replace("-", "_").strip("_") for word in tokens if word[:2] == "--"}
+    more: list[str] = []
+    if "save_steps" in given and "save_strategy" not in given:
+        more += ["--save_strategy", "steps"]
+        if not given & {"eval_steps", "eval_strategy"}:
+            place = max(
+                i
+                for i, word in enumerate(tokens)
+                if word.startswith(("--save_steps", "--save-steps"))
+            )
+            value = tokens[place].split("=")[1] if "=" in tokens[place] else tokens[place + 1]
+            more += ["--eval_strategy", "steps", "--eval_steps", value]
+    if "eval_steps" in given and "eval_strategy" not in given:
+        more += ["--eval_strategy", "steps"]
+    return tokens + more
+
+
+def load_feature_extractor(base_model: str) -> SequenceFeatureExtractor:
+    """Load the base's feature extractor, or make the one that its config asks for.
+
+    Raises:
+        ModelError: there is no such base model, or it takes no waveforms.
+    """
+    try:
+        config = AutoConfig.from_pretrained(base_model)
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"The base model {base_model} cannot be loaded: give --base-model a hub id that can be "
+            f"reached, or a folder with config.json and weights. ({str(error).splitlines()[0]})"
+        ) from error
+    try:
+        extractor = AutoFeatureExtractor.from_pretrained(base_model)
+    except (OSError, ValueError):
+        print(f"{base_model} has no preprocessor_config.json: 16 kHz, each clip normalised.")
+        return Wav2Vec2FeatureExtractor(
+            return_attention_mask=getattr(config, "feat_extract_norm", "layer") == "layer"
+        )
+    if extractor.model_input_names[0] != "input_values" or extractor.feature_size != 1:
+        raise ModelError(f"{base_model} takes no waveforms: give a HuBERT or the like.")
+    return extractor
+
+
+def load_model(base_model: str, label_names: list[str]) -> PreTrainedModel:
+    """Load the base with a new head for `label_names`; a head of another size is replaced.
+
+    Raises:
+        ModelError: the weights cannot be loaded.
+    """
+    try:
+        return AutoModelForAudioClassification.from_pretrained(
+            base_model,
+            id2label=dict(enumerate(label_names)),
+            label2id={name: i for i, name in enumerate(label_names)},
+            ignore_mismatched_sizes=True,
+        )
+    except (OSError, ValueError) as error:
+        raise ModelError(f"The base model {base_model} cannot be loaded: {error}") from error
+
+
+def checkpoint_to_resume(args: ClipTrainingArguments) -> str | None:
+    """Checkpoint that `--resume_from_checkpoint` names; `true` or `last` means the newest.
+
+    Old checkpoints are removed where `--overwrite_output_dir` says so.
+
+    Raises:
+        ModelError: it is not there, or checkpoints would be mixed with those of another run.
+    """
+    output_dir = Path(args.output_dir or "")
+    newest = get_last_checkpoint(str(output_dir)) if output_dir.is_dir() else None
+    wanted = args.resume_from_checkpoint
+    if wanted is not None and str(wanted).lower() != "false":
+        if str(wanted).lower() in ("true", "last"):
+            wanted = newest
+        if wanted is None or not Path(wanted).is_dir():
+            raise ModelError(f"There is no checkpoint to resume from in {wanted or output_dir}.")
+        return str(wanted)
+    if newest is not None:
+        if not args.overwrite_output_dir:
+            raise ModelError(
+                f"{output_dir} holds checkpoints of another run: give --resume_from_checkpoint "
+                "last to go on with it, --overwrite_output_dir to remove them, or another "
+                "--output_dir."
+            )
+        if args.process_index == 0:
+            for old in output_dir.glob("checkpoint-*"):
+                shutil.rmtree(old)
+    return None
+
+
+def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> dict[str, Score]:
+    """Train and score one model; return its scores by split."""
+    is_main = args.process_index == 0
+    if own.early_stopping_patience and not args.load_best_model_at_end:
+        raise ModelError("--early_stopping_patience needs --load_best_model_at_end true.")
+    resume = checkpoint_to_resume(args)
+    cache_dir = Path(own.cache_dir)
+    extractor = load_feature_extractor(own.base_model)
+    with args.main_process_first(desc="decoding"):
+        corpus = load_corpus(own.data)
+        decoded, faults = decode_corpus(corpus, extractor.sampling_rate, cache_dir)
+        splits, ambiguous = leave_out_ambiguous(split_corpus(decoded))
+    label_names = sorted(decoded.unique("label"))
+    label2id = {name: i for i, name in enumerate(label_names)}
+    if is_main:
+        print_faults(faults)
+        for reason in ambiguous.items():
+            print("Ambiguous: {}: {}".format(*reason))
+        print_splits(splits)
+
+    set_seed(args.seed)
+    model = load_model(own.base_model, label_names)
+    freeze(model, own.trainable_layers)
+    n_trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    n_total = sum(p.numel() for p in model.parameters())
+    clips = {name: Clips(rows, label2id, extractor) for name, rows in splits.items()}
+    train: Any = Clips(splits["train"], label2id, extractor, own.train_window)
+    validation: Any = clips["validation"]
+    if own.cache_trunk and not own.train_window and cacheable(model.config):
+        with args.main_process_first(desc="frozen layers"):
+            train, validation = (
+                store_trunk_outputs(model, clips[name], cache_dir, args.device, name)
+                for name in ("train", "validation")
+            )
+    trainer = ClipTrainer(
+        model=model,
+        args=args,
+        train_dataset=train,
+        eval_dataset=validation,
+        processing_class=extractor,
+        data_collator=Collator(extractor),
+        compute_metrics=ClassifierMetrics(label_names),
+        callbacks=[EarlyStoppingCallback(own.early_stopping_patience)]
+        if own.early_stopping_patience
+        else None,
+    )
+    total_steps = steps_to_come(trainer)
+    told = keep_within(args, total_steps)
+    if is_main:
+        print(f"Parameters: {n_trained:,} trained of {n_total:,}")
+        print(f"Optimizer steps to come: {total_steps:,}")
+        print("\n".join(told), end="\n" if told else "")
+    trainer.train(resume_from_checkpoint=resume)
+    trainer.save_model()
+    trainer.save_state()
+    scores: dict[str, Score] = {}
+    if is_main:
+        assert args.output_dir is not None
+        wanted = ("validation", "test") if own.test_at_end else ("validation",)
+        scores = score_checkpoint(
+            args.output_dir,
+            {name: clips[name] for name in wanted if name in clips},
+            label_names,
+            args.device,
+        )
+        report(
+            Path(args.output_dir),
+            Training(
+                base_model=own.base_model,
+                data=Path(own.data).resolve().name if Path(own.data).exists() else own.data,
+                command=command,
+                label_names=label_names,
+                clips={name: len(rows) for name, rows in splits.items()},
+                speakers={name: n_speakers(rows) for name, rows in splits.items()},
+                left_out=len(corpus) - sum(len(rows) for rows in splits.values()),
+                trained=f"{n_trained:,} of {n_total:,} parameters trained, "
+                f"--trainable_layers {own.trainable_layers}",
+                steps=trainer.state.global_step,
+                epochs=round(trainer.state.epoch or 0, 2),
+                seed=args.seed,
+                versions={name: version(name) for name in ("torch", "transformers", "datasets")},
+            ),
+            scores,
+            trainer.state.log_history,
+        )
+    trainer.accelerator.wait_for_everyone()
+    return scores
+
+
+def n_speakers(rows: Any) -> int:
+    """Count known speakers."""
+    return len({speaker for speaker in rows["speaker"] if speaker is not None})
+
+
+def report(
+    folder: Path, training: Training, scores: dict[str, Score], log: list[dict[str, Any]]
+) -> None:
+    """Write metrics, pictures, model card and `emo_listen.json` beside the checkpoint."""
+    final = "test" if "test" in scores else "validation"
+    plot_learning_curves(log, folder / "learning_curves.png")
+    plot_confusion(
+        scores[final].confusion,
+        training.label_names,
+        f"{training.data}, {final} split ({scores[final].n_clips} clips)",
+        folder / "confusion_matrix.png",
+    )
+    document = {
+        name: {"clips": s.n_clips, **s.metrics, "confusion_matrix": s.confusion.tolist()}
+        for name, s in scores.items()
+    }
+    document["labels"] = training.label_names
+    (folder / "metrics.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    pictures = {
+        f"Confusion matrix, {final} split": "confusion_matrix.png",
+        "Learning curves": "learning_curves.png",
+    }
+    card = model_card(training, scores, pictures)
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    settings = ModelSettings(
+        origin={
+            "base_model": training.base_model,
+            "data": training.data,
+            "command": training.command,
+            "versions": training.versions,
+        },
+        scores={name: {"pytorch": s.metrics} for name, s in scores.items()},
+    )
+    files = ("config.json", "preprocessor_config.json", "model.safetensors")
+    settings.add_hashes(folder, [folder / file for file in files])
+    settings.write(folder)
+    print("\n".join(score_table(scores, training.label_names)))
+    print(f"Checkpoint, metrics, pictures and model card: {folder}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run from the command line; return the exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        own, args = parse_args(argv)
+        run(own, args, shlex.join(["python", "train/finetune.py", *argv]))
+    except EmoListenError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""The README.md of a checkpoint: what it is, what it was made from, how, and what it scored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from scoring import Score
+
+ORDER = ("accuracy", "uar", "macro_f1")
+NAMES = {"accuracy": "accuracy", "uar": "unweighted average recall", "macro_f1": "macro F1"}
+
+
+@dataclass
+class Training:
+    """What a model card says about a run."""
+
+    base_model: str
+    """Hub id or folder name of the base model."""
+
+    data: str
+    """Name of the corpus."""
+
+    command: str
+    """The command that trained it."""
+
+    label_names: list[str]
+    """Classes, in the order of their indices."""
+
+    clips: dict[str, int]
+    """Clips of each split."""
+
+    speakers: dict[str, int]
+    """Known speakers of each split."""
+
+    left_out: int
+    """Clips that were left out: unusable, or ambiguous."""
+
+    trained: str
+    """Which parameters were trained."""
+
+    steps: int
+    """Optimizer steps."""
+
+    epochs: float
+    """Epochs that were run."""
+
+    seed: int
+    """Random seed."""
+
+    versions: dict[str, str] = field(default_factory=dict)
+    """Versions of the libraries."""
+
+
+def model_card(training: Training, scores: dict[str, Score], pictures: dict[str, str]) -> str:
+    """Write the card as Markdown with the hub's YAML head.
+
+    Args:
+        training: the run.
+        scores: by split.
+        pictures: file name by caption.
+    """
+    head = [
+        "---",
+        "library_name: transformers",
+        "pipeline_tag: audio-classification",
+        "tags: [speech-emotion-recognition, audio-classification, emo-listen]",
+        f"base_model: {training.base_model}",
+        "---",
+        "",
+        f"# Speech emotion classifier, trained on {training.data}",
+        "",
+        f"Tells {len(training.label_names)} classes from a voice: "
+        f"{', '.join(training.label_names)}. Fine-tuned from `{training.base_model}` "
+        f"({training.trained}).",
+        "",
+        "## Scores",
+        "",
+        "From sound, in float32, each clip alone and without padding.",
+        "",
+    ]
+    return "\n".join(
+        head
+        + score_table(scores, training.label_names)
+        + [""]
+        + [f"![{caption}]({file})" for caption, file in pictures.items()]
+        + training_section(training)
+        + [
+            "## Limits",
+            "",
+            "The classes are those that speakers of this corpus acted or were labelled with. Other "
+            "languages, spontaneous speech, noise and other microphones were not measured; a label "
+            "is no fact about what a person feels.",
+            "",
+        ]
+    )
+
+
+def score_table(scores: dict[str, Score], label_names: list[str]) -> list[str]:
+    """Markdown lines of a table: a row for each metric, a column for each split."""
+    lines = [
+        "| metric | " + " | ".join(f"{n} ({s.n_clips} clips)" for n, s in scores.items()) + " |",
+        "| --- |" + " ---: |" * len(scores),
+    ]
+    keys = [*ORDER, *(f"recall_{name}" for name in label_names)]
+    for key in keys:
+        name = NAMES.get(key, key.replace("_", " of ", 1))
+        cells = [f"{s.metrics[key]:.3f}" if key in s.metrics else "-" for s in scores.values()]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def training_section(training: Training) -> list[str]:
+    """Markdown lines of how it was trained."""
+    lines = ["", "## Training", "", "```", training.command, "```", ""]
+    for split, n_clips in training.clips.items():
+        speakers = training.speakers[split]
+        told = f"{speakers} speakers" if speakers else "speakers unknown"
+        lines.append(f"- {split}: {n_clips} clips, {told}")
+    lines += [
+        f"- left out: {training.left_out} clips",
+        f"- {training.steps} optimizer steps in {training.epochs:g} epochs, seed {training.seed}",
+        "- " + ", ".join(f"{name} {version}" for name, version in training.versions.items()),
+        "",
+    ]
+    return lines

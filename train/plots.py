@@ -1,0 +1,77 @@
+"""Pictures of a training run, as PNG."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+
+def plot_confusion(counts: np.ndarray, label_names: list[str], title: str, path: Path) -> None:
+    """Draw a confusion matrix: recall in percent and the count in each cell.
+
+    Args:
+        counts: (n_classes, n_classes), rows are the true class.
+        label_names: of the classes, in order.
+        title: above the picture.
+        path: of the PNG.
+    """
+    of_row = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    size = 3 + 0.8 * len(label_names)
+    figure, axes = plt.subplots(figsize=(size, size * 0.9), layout="constrained")
+    image = axes.imshow(of_row, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.ndindex(*counts.shape):
+        axes.text(
+            column,
+            row,
+            f"{100 * of_row[row, column]:.0f} %\n({counts[row, column]})",
+            ha="center",
+            va="center",
+            fontsize=9,
+            color="white" if of_row[row, column] > 0.5 else "black",
+        )
+    axes.set_xticks(range(len(label_names)), label_names, rotation=30, ha="right")
+    axes.set_yticks(range(len(label_names)), label_names)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    axes.set_title(title)
+    figure.colorbar(image, ax=axes, label="fraction of the true class", shrink=0.8)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def plot_learning_curves(log: list[dict[str, Any]], path: Path) -> None:
+    """Draw losses, and validation scores, over the epochs.
+
+    Args:
+        log: the Trainer's `state.log_history`.
+        path: of the PNG.
+    """
+    figure, (losses, scores) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    for key, name, axes in (
+        ("loss", "training", losses),
+        ("eval_loss", "validation", losses),
+        ("eval_accuracy", "accuracy", scores),
+        ("eval_uar", "UAR", scores),
+        ("eval_macro_f1", "macro F1", scores),
+    ):
+        points = [(entry["epoch"], entry[key]) for entry in log if key in entry]
+        if points:
+            marker = "" if key == "loss" else "o"
+            axes.plot(*zip(*points, strict=True), marker=marker, markersize=4, label=name)
+    losses.set_ylabel("loss (cross-entropy, nats)")
+    losses.set_title("Loss")
+    scores.set_ylabel("fraction")
+    scores.set_title("Validation scores")
+    for axes in (losses, scores):
+        axes.set_xlabel("epoch")
+        axes.grid(alpha=0.3)
+        if axes.lines:
+            axes.legend()
+    figure.savefig(path, dpi=130)
+    plt.close(figure)

@@ -1,0 +1,54 @@
+"""Score a saved checkpoint on clips, as it will be used: from sound, in float32, unpadded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from clips import Clips
+from emotion_trainer import logits_without_padding
+from metrics import ClassifierMetrics
+from sklearn.metrics import confusion_matrix
+from tqdm import tqdm
+from transformers import AutoModelForAudioClassification
+
+
+@dataclass
+class Score:
+    """What a checkpoint scored on one split."""
+
+    n_clips: int
+    """Clips that were scored."""
+
+    metrics: dict[str, float]
+    """Accuracy, UAR, macro F1 and recalls (fractions, 0 to 1)."""
+
+    confusion: np.ndarray
+    """Counts (n_classes, n_classes): rows are the true class, columns the predicted one."""
+
+
+def score_checkpoint(
+    folder: str, splits: dict[str, Clips], label_names: list[str], device: torch.device
+) -> dict[str, Score]:
+    """Load the checkpoint in `folder` and score it on each split."""
+    model = AutoModelForAudioClassification.from_pretrained(folder).to(device).eval()
+    return {name: score(model, clips, label_names, device, name) for name, clips in splits.items()}
+
+
+def score(
+    model: Any, clips: Clips, label_names: list[str], device: torch.device, name: str
+) -> Score:
+    """Score a model on clips, one clip at a time."""
+    predictions = np.zeros(len(clips), np.int64)
+    with torch.inference_mode():
+        for i in tqdm(range(len(clips)), desc=f"Scoring, {name} clips", unit="clip"):
+            values = torch.from_numpy(np.asarray(clips[i]["input_values"]))[None].to(device)
+            lengths = torch.tensor([values.shape[1]])
+            predictions[i] = int(logits_without_padding(model, values, lengths).argmax())
+    return Score(
+        n_clips=len(clips),
+        metrics=ClassifierMetrics(label_names).score(predictions, clips.labels),
+        confusion=confusion_matrix(clips.labels, predictions, labels=list(range(len(label_names)))),
+    )
