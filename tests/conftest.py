@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from emo_listen import EmotionModel
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = REPOSITORY.parent / "shared"
 CORPUS = SHARED / "crema-d"
@@ -38,8 +40,12 @@ def shared_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
-def bundled_model():
+def bundled_model() -> EmotionModel:
     """The model that the package brings."""
-    from emo_listen import EmotionModel
-
     return EmotionModel.load()
+
+
+@pytest.fixture(scope="session")
+def sample_file() -> Path:
+    """19.4 s of a synthetic voice, which the package brings."""
+    return REPOSITORY / "runtime" / "emo_listen" / "samples" / "demo.ogg"

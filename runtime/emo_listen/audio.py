@@ -88,21 +88,15 @@ def open_audio_file(path: str | Path) -> soundfile.SoundFile:
         ) from error
 
 
-def read_blocks(
-    file: soundfile.SoundFile, block_length: int | None = None
-) -> Iterator[NDArray[np.float32]]:
-    """Decode `file` from where it stands into mono float32 blocks (n_samples,).
-
-    Args:
-        file: An open sound file.
-        block_length: Samples in each block but the last; one second where None.
+def read_blocks(file: soundfile.SoundFile) -> Iterator[NDArray[np.float32]]:
+    """Decode `file` from where it stands into mono blocks of a second, float32 (n_samples,).
 
     Raises:
         AudioFileError: the file is damaged.
     """
     while True:
         try:
-            block = file.read(block_length or file.samplerate, dtype="float32", always_2d=True)
+            block = file.read(file.samplerate, dtype="float32", always_2d=True)
         except soundfile.SoundFileError as error:
             raise AudioFileError(f"{file.name} is damaged: {_reason(error)}") from error
         if len(block) == 0:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, BinaryIO, Protocol
@@ -61,18 +61,13 @@ class AudioFile:
     live = False
     overflows = 0
 
-    def __init__(self, path: str | Path, *, block_length: int | None = None) -> None:
+    def __init__(self, path: str | Path) -> None:
         """Check that `path` can be read as sound.
-
-        Args:
-            path: The file.
-            block_length: Samples in each block but the last; one second where None.
 
         Raises:
             AudioFileError: the file is absent or no sound.
         """
         self._path = Path(path)
-        self._block_length = block_length
         with open_audio_file(path) as file:
             self.sampling_rate: int = file.samplerate
 
@@ -86,7 +81,7 @@ class AudioFile:
             AudioFileError: the file is damaged.
         """
         with open_audio_file(self._path) as file:
-            yield from read_blocks(file, self._block_length)
+            yield from read_blocks(file)
 
 
 class PcmStream:
@@ -146,8 +141,8 @@ class Microphone:
         """End the stream after the sound that has come; callable from a signal handler."""
         self._blocks.put(None)
 
-    def __iter__(self) -> Iterator[NDArray[np.float32]]:
-        """Yield blocks, float32 (n_samples,), until `stop`.
+    def __iter__(self) -> Generator[NDArray[np.float32], None, None]:
+        """Yield blocks, float32 (n_samples,), until `stop`; closing the generator ends it too.
 
         Raises:
             DeviceError: the device cannot be opened, or delivers nothing.

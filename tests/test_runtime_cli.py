@@ -1,0 +1,212 @@
+"""`emo-listen` as its users run it: a process with pipes, signals and a terminal."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emo_listen import EmotionModel, listen
+from emo_listen.audio import load_audio
+
+COMMAND = [sys.executable, "-m", "emo_listen.cli"]
+
+
+def run(*arguments: str | Path, pcm: bytes | None = None) -> subprocess.CompletedProcess[str]:
+    """Run to its end; return what it printed, as text."""
+    process = subprocess.run(
+        [*COMMAND, *map(str, arguments)], input=pcm or b"", capture_output=True, timeout=120
+    )
+    return subprocess.CompletedProcess(
+        process.args, process.returncode, process.stdout.decode(), process.stderr.decode()
+    )
+
+
+@contextmanager
+def started(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Start with pipes; kill what still runs in the end, or after two minutes."""
+    with subprocess.Popen(
+        [*COMMAND, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        timer = threading.Timer(120, process.kill)
+        timer.start()
+        try:
+            yield process
+        finally:
+            timer.cancel()
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def pcm(sample_file: Path) -> bytes:
+    """2.3 s of speech as 16-bit PCM at 16 kHz."""
+    samples = load_audio(sample_file, 16000)[:36800]
+    return np.round(samples * 32767).astype("<i2").tobytes()
+
+
+def test_a_pipe_gets_the_events_as_json_lines(
+    bundled_model: EmotionModel, sample_file: Path
+) -> None:
+    result = run("--device", sample_file)
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert lines == [dataclasses.asdict(e) for e in listen(sample_file, model=bundled_model)]
+    assert list(lines[0]) == ["type", "start", "end", "label", "confidence", "scores"]
+    assert (lines[0]["start"], lines[0]["end"]) == (0, 1)
+
+
+def test_text_has_a_line_for_each_event(sample_file: Path) -> None:
+    result = run("--device", sample_file, "--format", "text", "--window", "2", "--hop", "2")
+    assert result.returncode == 0
+    lines = result.stdout.splitlines()
+    assert len(lines) == 10
+    assert lines[1].split()[:4] == ["2.0", "-", "4.0", "s"]
+    assert "%" in lines[1]
+    assert "\x1b" not in result.stdout
+
+
+def test_a_terminal_gets_text(sample_file: Path) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "--device", str(sample_file), "--hop", "3"],
+        stdout=theirs,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "TERM": "xterm-256color"},
+    )
+    os.close(theirs)
+    output = b""
+    try:
+        while data := os.read(ours, 4096):
+            output += data
+    except OSError:
+        pass  # Linux's way of saying that the terminal's other end is closed.
+    os.close(ours)
+    assert process.wait(timeout=120) == 0
+    assert " 0.0 -   3.0 s" in output.decode()
+    assert b"\x1b[" in output
+
+
+def test_standard_input_equals_a_file(pcm: bytes, bundled_model: EmotionModel) -> None:
+    result = run("--device", "-", pcm=pcm)
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [line["end"] for line in lines] == [1, 1.5, 2, 2.3]
+    samples = np.frombuffer(pcm, "<i2").astype(np.float32) / 32768
+    assert lines[-1]["label"] == bundled_model.predict(samples, 16000).label
+    # The same bytes at another rate, with half a sample too many, are another sound.
+    slow = run("--device", "-", "--rate", "8000", pcm=pcm + b"\0")
+    assert [json.loads(line)["end"] for line in slow.stdout.splitlines()][-1] == 4.6
+
+
+def test_lines_come_at_once_and_ctrl_c_ends(pcm: bytes) -> None:
+    with started("--device", "-") as process:
+        assert process.stdin and process.stdout and process.stderr
+        process.stdin.write(pcm[:33000])
+        process.stdin.flush()
+        # Standard input stays open: the line must come without an end of the sound.
+        assert json.loads(process.stdout.readline())["end"] == 1
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=120) == 0
+        assert process.stderr.read() == b""
+
+
+def test_terminate_ends_too(pcm: bytes) -> None:
+    with started("--device", "-") as process:
+        assert process.stdin and process.stdout and process.stderr
+        process.stdin.write(pcm)
+        process.stdin.flush()
+        process.stdout.readline()
+        process.terminate()
+        assert process.wait(timeout=120) == 0
+        assert process.stderr.read() == b""
+
+
+def test_a_reader_that_goes_away_is_no_error(pcm: bytes) -> None:
+    with started("--device", "-") as process:
+        assert process.stdin and process.stdout and process.stderr
+        process.stdin.write(pcm[:33000])
+        process.stdin.flush()
+        process.stdout.readline()
+        process.stdout.close()
+        process.stdin.write(pcm * 3)
+        process.stdin.close()
+        assert process.wait(timeout=120) == 0
+        assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["--device", "absent.flac"], "AudioFileError: absent.flac is not a file"),
+        (["--device", "{text}"], "AudioFileError: {text} cannot be read as sound"),
+        (["--device", "{folder}"], "AudioFileError: {folder} is not a file"),
+        (["--device", "no such device"], "DeviceError: "),
+        (["--device", "9999"], "DeviceError: "),
+        (["--device", "-"], "AudioInputError: PCM at 16000 Hz from standard input gave 0.000 s"),
+        (["--model", "{folder}"], "ModelError: {folder} holds no onnx/model_quantized.onnx"),
+        (["--model", "no/such/model"], "ModelError: no/such/model is not a folder"),
+        (["--device", "{sample}", "--window", "0"], "AudioInputError: a window of 0 s"),
+        (["--device", "{sample}", "--hop", "9"], "AudioInputError: a hop of 9 s"),
+        (["--threads", "0"], "argument --threads: must be 1 or more"),
+    ],
+)
+def test_errors_are_named_without_traceback(
+    arguments: list[str], error: str, tmp_path: Path, sample_file: Path
+) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("no sound")
+    names = {"text": text, "folder": tmp_path, "sample": sample_file}
+    result = run(*[argument.format(**names) for argument in arguments])
+    assert result.returncode == 2
+    assert error.format(**names) in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+
+
+def test_missing_portaudio_names_the_package(sample_file: Path) -> None:
+    def without_portaudio(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        code = (
+            "import ctypes.util, sys; ctypes.util.find_library = lambda name: None; "
+            f"from {module} import main; sys.exit(main({list(arguments) or ''}))"
+        )
+        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    result = without_portaudio("emo_listen.cli", "--device", "mic")
+    assert result.returncode == 2
+    assert "DeviceError: PortAudio library not found" in result.stderr
+    assert "apt install libportaudio2" in result.stderr
+    assert without_portaudio("emo_listen.cli", "--device", str(sample_file)).returncode == 0
+    demo = without_portaudio("emo_listen.demo")
+    assert demo.returncode == 0
+    assert "apt install libportaudio2" in demo.stderr
+    assert demo.stdout.splitlines()[-1].split()[2] == "19.4"
+
+
+def test_help_and_version() -> None:
+    help_text = run("--help")
+    assert help_text.returncode == 0
+    for option in ("--device", "--list-devices", "--model", "--format", "--window", "--rate"):
+        assert option in help_text.stdout
+    assert run("--version").stdout.startswith("emo-listen 0.")
+
+
+def test_importing_the_package_loads_no_runtime() -> None:
+    code = (
+        "import sys, emo_listen.errors, emo_listen.settings; "
+        "assert not {'numpy', 'onnxruntime', 'sounddevice'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
