@@ -1,0 +1,89 @@
+"""The three ways to run one model, as a benchmark compares them.
+
+The ONNX rows are the `EmotionModel` that `emo-listen` runs, and the PyTorch row is what a
+user of transformers runs, both from sound to label.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from checkpoint import PyTorchModel
+from emo_listen import EmotionModel
+from emo_listen.errors import ModelError
+from emo_listen.model import BUNDLED_MODEL
+from timing import Predictor
+
+PYTORCH = "PyTorch"
+GRAPHS = {"ONNX fp32": "onnx/model.onnx", "ONNX int8": "onnx/model_quantized.onnx"}
+
+
+@dataclass
+class Backends:
+    """What there is to compare."""
+
+    predictors: dict[str, Predictor]
+    """By name, in the order of the table."""
+
+    labels: list[str]
+    """Class names that they all give."""
+
+    sampling_rate: int
+    """Rate of the sound that they all take, in Hz."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name the models."""
+    parser.add_argument(
+        "--checkpoint", type=Path, help="PyTorch checkpoint that the model was exported from"
+    )
+    parser.add_argument(
+        "--model",
+        type=Path,
+        default=BUNDLED_MODEL,
+        help="model folder that export/to_onnx.py wrote (default: the bundled model)",
+    )
+
+
+def load_backends(checkpoint: Path | None, model: Path, threads: int) -> Backends:
+    """Load PyTorch and each graph of `model`, each to run on `threads` CPU threads.
+
+    What is absent is named and left out.
+
+    Raises:
+        ModelError: a folder cannot be loaded, or they are not the same classifier.
+    """
+    predictors: dict[str, Predictor] = {}
+    known: dict[str, tuple[list[str], int]] = {}
+    if checkpoint is None:
+        print(f"No {PYTORCH} row: give --checkpoint.")
+    else:
+        torch.set_num_threads(threads)
+        reference = PyTorchModel.load(checkpoint)
+        predictors[PYTORCH] = reference.predict_label
+        known[PYTORCH] = reference.labels, reference.sampling_rate
+    for name, file in GRAPHS.items():
+        if not (model / file).is_file():
+            print(f"No {name} row: {model.name} has no {file}.")
+            continue
+        graph = EmotionModel.load(model, file_name=file, threads=threads)
+        predictors[name] = _predictor(graph)
+        known[name] = graph.labels, graph.sampling_rate
+    if not known:
+        raise ModelError(f"nothing to measure: {model} has none of {', '.join(GRAPHS.values())}")
+    first = next(iter(known))
+    for name, (labels, sampling_rate) in known.items():
+        if (labels, sampling_rate) != known[first]:
+            raise ModelError(
+                f"{first} and {name} are not the same classifier: labels {known[first][0]} at "
+                f"{known[first][1]} Hz against {labels} at {sampling_rate} Hz"
+            )
+    return Backends(predictors, *known[first])
+
+
+def _predictor(model: EmotionModel) -> Predictor:
+    return lambda samples: model.predict(samples, model.sampling_rate).label

@@ -1,0 +1,100 @@
+"""Time several backends side by side: interleaved, warmed up, summarised by medians.
+
+Interleaving lets a change in the machine's speed hit every backend alike. Between two
+calls the clock rests, because thread pools spin for some milliseconds after each call and
+would slow whichever backend comes next.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Samples = NDArray[np.float32]
+Predictor = Callable[[Samples], str]
+"""Gives the label of samples `(n_samples,)` at the model's own rate."""
+
+REST = 0.01
+"""Time between two calls, in seconds."""
+
+BUSY = 0.5
+"""Load above which other work disturbs the times."""
+
+PACKAGES = ("numpy", "onnxruntime", "torch", "transformers")
+
+
+def interleave(
+    predictors: dict[str, Predictor], clips: Iterable[Samples], warm_up: int = 2
+) -> tuple[dict[str, list[str]], dict[str, list[float]]]:
+    """Give each clip to each predictor in turn, and time each call.
+
+    Args:
+        predictors: by name.
+        clips: recordings `(n_samples,)`, of any lengths.
+        warm_up: untimed calls of each predictor beforehand, on the first clip.
+
+    Returns:
+        Labels and times in seconds, by name, one for each clip.
+    """
+    labels: dict[str, list[str]] = {name: [] for name in predictors}
+    seconds: dict[str, list[float]] = {name: [] for name in predictors}
+    for index, clip in enumerate(clips):
+        for _ in range(warm_up if index == 0 else 0):
+            for predict in predictors.values():
+                predict(clip)
+        for name, predict in predictors.items():
+            time.sleep(REST)
+            start = time.perf_counter()
+            label = predict(clip)
+            seconds[name].append(time.perf_counter() - start)
+            labels[name].append(label)
+    return labels, seconds
+
+
+def summarise(seconds: list[float]) -> dict[str, float]:
+    """Median and 95th percentile of `seconds`, in milliseconds."""
+    median, p95 = np.percentile(seconds, [50, 95]) * 1e3
+    return {"median_ms": round(float(median), 3), "p95_ms": round(float(p95), 3)}
+
+
+def machine() -> dict[str, Any]:
+    """Tell the processor, its cores and load, the system, and the versions that are measured.
+
+    Call it before timing: the load (processes that ran over the last minute) is then that of
+    other work, which makes times longer than they are.
+    """
+    return {
+        "processor": _processor_name(),
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        **{package: version(package) for package in PACKAGES},
+    }
+
+
+def print_machine(told: dict[str, Any]) -> None:
+    """Print what `machine` told on one line, and warn where other work was running."""
+    print(", ".join(f"{name} {value}" for name, value in told.items()))
+    if (told["load"] or 0) > BUSY:
+        print(
+            f"WARNING: other work was running (load {told['load']} on {told['cores']} cores), "
+            "so the times are longer and less certain than they should be."
+        )
+
+
+def _processor_name() -> str:
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,96 @@
+"""Make the int8 model from the fp32 one.
+
+Measured on a six-layer student of width 512 (AMD EPYC with AVX512-VNNI, one thread, 3 s):
+fp32 78 ms and 91 MB; int8 MatMul 38 ms and 33 MB, the same per channel as per tensor at
+less than half the error; with convolution weights stored as int8 38 ms and 23 MB.
+
+- Linear layers run in int8 with dynamic scales: signed weights, symmetric and per output
+  channel; unsigned activations. Products of two activations, as in attention, stay fp32.
+- Convolutions run in fp32, because int8 convolution with dynamic scales is slower than
+  that. Their weights are merely *stored* as int8 with one scale for each output channel;
+  onnxruntime folds the cast and the multiplication once, when it loads the model. A
+  `DequantizeLinear` would be kept and run for each window instead.
+- Convolutions with one input channel a filter stay fp32: those over the waveform and the
+  depthwise ones. They are small and sensitive: rounding a filter bank lets strong low
+  frequencies leak into weak high ones, and long depthwise filters add up their errors.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper
+from onnxruntime.quantization import QuantFormat, QuantizationMode, QuantType
+from optimum.onnxruntime import ORTQuantizer, QuantizationConfig
+
+SUMMARY = "MatMul int8, dynamic, signed, per channel; convolution weights stored as int8"
+
+
+def quantize_int8(fp32: Path) -> Path:
+    """Write `<stem>_quantized.onnx` beside `fp32`, and return its path."""
+    config = QuantizationConfig(
+        is_static=False,
+        format=QuantFormat.QOperator,
+        mode=QuantizationMode.IntegerOps,
+        weights_dtype=QuantType.QInt8,
+        per_channel=True,
+        operators_to_quantize=["MatMul"],
+        nodes_to_quantize=constant_weight_nodes(onnx.load(fp32), "MatMul"),
+    )
+    quantizer = ORTQuantizer.from_pretrained(fp32.parent, file_name=fp32.name)
+    quantizer.quantize(config, save_dir=fp32.parent, file_suffix="quantized")
+
+    int8 = fp32.with_stem(f"{fp32.stem}_quantized")
+    model = onnx.load(int8)
+    store_convolutions_as_int8(model)
+    onnx.checker.check_model(model)
+    onnx.save(model, int8)
+    return int8
+
+
+def constant_weight_nodes(model: ModelProto, op_type: str) -> list[str]:
+    """Names of the `op_type` nodes whose second input is a stored weight."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    return [
+        node.name
+        for node in model.graph.node
+        if node.op_type == op_type and node.input[1] in constants
+    ]
+
+
+def store_convolutions_as_int8(model: ModelProto) -> int:
+    """Store convolution weights in `model` as int8, in place, but for one-channel filters.
+
+    Returns:
+        Number of weights that were replaced.
+    """
+    graph = model.graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    used = [node.input[1] for node in graph.node if node.op_type == "Conv"]
+    names = [
+        name
+        for name in dict.fromkeys(used)
+        if name in constants and tuple(constants[name].dims)[1] > 1
+    ]
+    for name in names:
+        _store_as_int8(graph, constants[name])
+    return len(names)
+
+
+def _store_as_int8(graph: GraphProto, tensor: TensorProto) -> None:
+    """Replace a weight `(out_channels, ...)` by int8, a cast, and a scale for each channel."""
+    weight = numpy_helper.to_array(tensor)
+    name = tensor.name
+    largest = np.abs(weight).max(axis=tuple(range(1, weight.ndim)), keepdims=True)
+    scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
+    stored = np.round(weight / scale).astype(np.int8)
+
+    graph.initializer.remove(tensor)
+    graph.initializer.append(numpy_helper.from_array(stored, f"{name}_int8"))
+    graph.initializer.append(numpy_helper.from_array(scale, f"{name}_scale"))
+    graph.node.insert(0, helper.make_node("Mul", [f"{name}_fp32", f"{name}_scale"], [name]))
+    graph.node.insert(
+        0, helper.make_node("Cast", [f"{name}_int8"], [f"{name}_fp32"], to=TensorProto.FLOAT)
+    )

@@ -1,0 +1,96 @@
+"""Recordings to verify and measure with: a split of a corpus, or the bundled sample.
+
+Corpora are read by train/, so that a score here is of the very clips that training set aside.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audio_cache import decode_corpus, print_faults
+from corpora import load_corpus
+from emo_listen.audio import load_audio
+from emo_listen.demo import SAMPLE
+from emo_listen.errors import CorpusError
+from splits import split_corpus
+
+
+@dataclass
+class Clip:
+    """One recording of a corpus."""
+
+    name: str
+    """Where it lies."""
+
+    label: str
+    """Class that the corpus gives it."""
+
+    samples: NDArray[np.float32]
+    """Mono sound `(n_samples,)` at the model's rate, full scale is 1."""
+
+
+def load_clips(data: str, split: str, sampling_rate: int, limit: int | None = None) -> list[Clip]:
+    """Decode one split of the corpus that `data` names, in the corpus's order.
+
+    Args:
+        data: as `corpora.load_corpus`.
+        split: `train`, `validation` or `test`.
+        sampling_rate: of the model, in Hz.
+        limit: take about this many clips, equally many of each class, spread over the split.
+
+    Raises:
+        CorpusError: no such corpus or split, or not one clip can be used.
+    """
+    corpus = load_corpus(data)
+    named = split in corpus["split"]
+    if named:
+        corpus = corpus.select([i for i, name in enumerate(corpus["split"]) if name == split])
+        if limit is not None:
+            corpus = corpus.select(_spread(corpus["label"], limit))
+    with tempfile.TemporaryDirectory() as cache:
+        clips, faults = decode_corpus(corpus, sampling_rate, Path(cache))
+        print_faults(faults)
+        if not named:
+            splits = split_corpus(clips)
+            if split not in splits:
+                raise CorpusError(f"{data} has no {split} split, but {', '.join(splits)}")
+            clips = splits[split]
+            if limit is not None:
+                clips = clips.select(_spread(clips["label"], limit))
+        return [
+            Clip(
+                row["name"],
+                row["label"],
+                np.asarray(row["samples"], np.float32) / np.float32(32768),
+            )
+            for row in clips.with_format("numpy")
+        ]
+
+
+def join(clips: list[Clip]) -> NDArray[np.float32]:
+    """Join recordings one after the other to one, `(n_samples,)`."""
+    return np.concatenate([clip.samples for clip in clips])
+
+
+def bundled_speech(sampling_rate: int) -> NDArray[np.float32]:
+    """Read the package's synthetic voice, `(n_samples,)` at `sampling_rate` in Hz."""
+    return load_audio(SAMPLE, sampling_rate)
+
+
+def _spread(labels: list[str], limit: int) -> list[int]:
+    """Choose about `limit` positions, equally many of each label, evenly spread."""
+    of_label: dict[str, list[int]] = defaultdict(list)
+    for position, label in enumerate(labels):
+        of_label[label].append(position)
+    count = max(1, limit // len(of_label))
+    chosen: set[int] = set()
+    for positions in of_label.values():
+        steps = np.linspace(0, len(positions) - 1, min(count, len(positions)))
+        chosen.update(positions[round(step)] for step in steps)
+    return sorted(chosen)

@@ -1,0 +1,212 @@
+"""Export a fine-tuned checkpoint to ONNX, in fp32 and int8, and verify both.
+
+A listening device has no PyTorch. This writes the model folder that `emo-listen --model`,
+optimum's `ORTModelForAudioClassification` and transformers.js load: the hub's own layout,
+with `onnx/model.onnx`, `onnx/model_quantized.onnx` and `emo_listen.json`. It compares both
+graphs with PyTorch on windows of real speech before it writes anything, and with `--data`
+scores all three on the recordings that training set aside to choose on.
+
+    pip install -e ".[train,export]"
+    python export/to_onnx.py runs/crema-d --output models/crema-d
+    python export/to_onnx.py runs/crema-d --output models/crema-d --data ../shared/crema-d
+    emo-listen --model models/crema-d --device talk.flac
+
+It ends with exit code 2 and writes nothing where the fp32 graph is not the checkpoint's
+equal; where int8 loses too much accuracy, it writes fp32 alone and ends with exit code 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+from optimum.exporters.onnx import onnx_export_from_model
+from tqdm import tqdm
+from transformers.utils import logging as transformers_logging
+
+from emo_listen import EmotionModel
+from emo_listen.errors import EmoListenError, ModelError
+from emo_listen.settings import ModelSettings
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "train"))
+
+from checkpoint import NEEDED_FILES, PyTorchModel, load_classifier
+from fold import fold_weight_norm
+from onnx_card import extend_model_card
+from parity import compare, print_parity
+from precision_scores import AccuracyDropError, accuracy_drop, print_scores, score_predictors
+from quantize_int8 import SUMMARY, quantize_int8
+from recordings import Clip, bundled_speech, join, load_clips
+from splits import SPLITS
+
+OPSET = 18
+"""ONNX operator set that is written: what Optimum chooses for HuBERT with this PyTorch."""
+
+FP32 = "onnx/model.onnx"
+INT8 = "onnx/model_quantized.onnx"
+VERSIONS = ("emo-listen", "onnx", "onnxruntime", "optimum", "optimum-onnx", "torch", "transformers")
+
+
+def parse_args(argv: list[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("checkpoint", type=Path, help="folder that train/finetune.py wrote")
+    parser.add_argument("--output", type=Path, required=True, help="model folder to write")
+    parser.add_argument(
+        "--data", help="corpus to compare and to score on, as train/finetune.py takes it"
+    )
+    parser.add_argument(
+        "--split", choices=SPLITS, default="validation", help="its split (default: validation)"
+    )
+    parser.add_argument(
+        "--max-accuracy-drop",
+        type=float,
+        default=1.0,
+        help="percentage points of accuracy that int8 may lose against PyTorch (default: 1)",
+    )
+    return parser.parse_args(argv)
+
+
+def run(args: argparse.Namespace, command: str) -> None:
+    """Export, verify, score and write.
+
+    Raises:
+        ModelError: not a checkpoint of an audio classifier.
+        CorpusError: nothing to score on, or classes that the model does not know.
+        ParityError: fp32 differs from PyTorch; nothing is written.
+        AccuracyDropError: int8 loses too much; fp32 alone is written.
+    """
+    if args.output.exists() and not args.output.is_dir():
+        raise ModelError(f"--output {args.output} is a file: name a folder")
+    reference = PyTorchModel.load(args.checkpoint)
+    rate = reference.sampling_rate
+    clips = load_clips(args.data, args.split, rate) if args.data else []
+    speech = join(clips) if clips else bundled_speech(rate)
+
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=args.output.parent, prefix=".to_onnx-") as staging:
+        folder = Path(staging)
+        export(args.checkpoint, folder)
+        # The runtime must take both, or there is nothing to compare.
+        models = [EmotionModel.load(folder, file_name=name) for name in (FP32, INT8)]
+        parity = compare(reference, folder / FP32, folder / INT8, speech)
+        print_parity(parity)
+
+        settings = ModelSettings.read(args.checkpoint)
+        settings.sha256 = {}
+        settings.add_hashes(folder, [folder / name for name in (*NEEDED_FILES, FP32, INT8)])
+        settings.origin["export"] = {
+            "command": command,
+            "versions": {package: version(package) for package in VERSIONS},
+            "opset": OPSET,
+            "int8": SUMMARY,
+            "largest_logit_difference": {
+                "fp32": max(row.fp32 for row in parity),
+                "int8": max(row.int8 for row in parity),
+            },
+        }
+        settings.write(folder)
+        refusal = score(args, folder, settings, reference, models, clips) if clips else None
+        extend_model_card(args.checkpoint, folder, settings)
+        install(folder, args.output)
+
+    for name in (FP32, INT8):
+        if (args.output / name).is_file():
+            size = (args.output / name).stat().st_size
+            print(f"Wrote {args.output / name} ({size / 1e6:.1f} MB)")
+    if not clips:
+        print("The accuracy of int8 was not checked: give --data to check it.")
+    if refusal:
+        raise refusal
+
+
+def export(checkpoint: Path, folder: Path) -> None:
+    """Write both graphs and the hub's configuration files of `checkpoint` into `folder`."""
+    # Tracing the scaled-dot-product kernel warns, and adds a few operators for nothing.
+    model = load_classifier(checkpoint, attn_implementation="eager")
+    with tqdm(total=3, desc="export", unit="step") as progress:
+        fold_weight_norm(model)
+        progress.update()
+        onnx_export_from_model(
+            model,
+            folder / "onnx",
+            task="audio-classification",
+            opset=OPSET,
+            do_validation=False,  # Optimum's is on random input, ours on speech
+        )
+        progress.update()
+        quantize_int8(folder / FP32)
+        progress.update()
+    for file in (folder / "onnx").iterdir():
+        if file.suffix != ".onnx":
+            file.unlink()
+    for name in NEEDED_FILES:
+        shutil.copyfile(checkpoint / name, folder / name)
+
+
+def score(
+    args: argparse.Namespace,
+    folder: Path,
+    settings: ModelSettings,
+    reference: PyTorchModel,
+    models: list[EmotionModel],
+    clips: list[Clip],
+) -> AccuracyDropError | None:
+    """Score PyTorch, fp32 and int8, note it in `settings`, and drop int8 if it loses too much."""
+    fp32, int8 = models
+    scores = score_predictors(
+        {
+            "pytorch": reference.predict_label,
+            "fp32": lambda samples: fp32.predict(samples, fp32.sampling_rate).label,
+            "int8": lambda samples: int8.predict(samples, int8.sampling_rate).label,
+        },
+        clips,
+        reference.labels,
+    )
+    print_scores(scores, args.split)
+    refusal = accuracy_drop(scores, args.max_accuracy_drop)
+    if refusal:
+        (folder / INT8).unlink()
+        del settings.sha256[INT8], scores["int8"]
+        del settings.origin["export"]["int8"]
+        del settings.origin["export"]["largest_logit_difference"]["int8"]
+    settings.scores.setdefault(args.split, {}).update(scores)
+    settings.write(folder)
+    return refusal
+
+
+def install(folder: Path, output: Path) -> None:
+    """Move the finished files of `folder` to `output`, replacing an earlier export."""
+    (output / "onnx").mkdir(parents=True, exist_ok=True)
+    for stale in (output / "onnx").glob("*.onnx"):
+        stale.unlink()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        file.chmod(0o644)
+        os.replace(file, output / file.relative_to(folder))
+
+
+def main() -> int:
+    """Run the command line, and return its exit code."""
+    args = parse_args(sys.argv[1:])
+    transformers_logging.set_verbosity_error()
+    logging.getLogger("optimum").setLevel(logging.ERROR)
+    logging.getLogger("root").setLevel(logging.ERROR)
+    try:
+        run(args, shlex.join(["python", "export/to_onnx.py", *sys.argv[1:]]))
+    except EmoListenError as error:
+        print(f"to_onnx.py: error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
