@@ -71,6 +71,7 @@ def test_events_are_the_predictions_of_their_windows(
 ) -> None:
     samples = load_audio(sample_file, 16000)
     events = list(listen(str(sample_file), model=bundled_model))
+    assert isinstance(events[-1], WindowEvent)
     assert events[-1].end == len(samples) / 16000
     for event in events[:3] + events[-2:]:
         assert isinstance(event, WindowEvent)

@@ -1,0 +1,68 @@
+"""The wheel in a clean environment without extras: what a device installs and runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+
+def check_output(*command: str | Path) -> str:
+    """Run without what this process's environment says about Python; return the output."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    result = subprocess.run(
+        [str(part) for part in command], env=environment, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def clean_environment(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `bin` folder of a new virtual environment that holds the wheel and no extras."""
+    folder = tmp_path_factory.mktemp("install")
+    # Of the sources alone, so that no earlier build is taken for this one.
+    sources = folder / "sources"
+    sources.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE", "runtime"):
+        path = repository / name
+        if path.is_dir():
+            shutil.copytree(path, sources / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(path, sources)
+    check_output(sys.executable, "-m", "build", "--wheel", "--outdir", folder, sources)
+    (wheel,) = folder.glob("*.whl")
+    venv.create(folder / "venv", with_pip=True)
+    binaries = folder / "venv" / "bin"
+    check_output(binaries / "python", "-m", "pip", "install", "--quiet", wheel)
+    return binaries
+
+
+def test_the_installed_command_hears_the_bundled_sample(clean_environment: Path) -> None:
+    code = "from emo_listen import demo; print(demo.SAMPLE)"
+    sample = check_output(clean_environment / "python", "-I", "-c", code).strip()
+    assert sample.startswith(str(clean_environment.parent))
+    lines = check_output(clean_environment / "emo-listen", "--device", sample).splitlines()
+    windows = [json.loads(line) for line in lines]
+    assert windows[-1]["end"] == 19.4205625
+    assert all(sum(window["scores"].values()) == pytest.approx(1, abs=1e-3) for window in windows)
+
+
+def test_nothing_of_training_is_installed(clean_environment: Path) -> None:
+    code = (
+        "from importlib.util import find_spec; "
+        "print([name for name in ('torch', 'transformers', 'optimum', 'datasets', 'evaluate', "
+        "'sklearn', 'onnx', 'runtime', 'train', 'export', 'benchmarks', 'tests') "
+        "if find_spec(name)])"
+    )
+    assert check_output(clean_environment / "python", "-I", "-c", code).strip() == "[]"
+    failed = subprocess.run(
+        [clean_environment / "python", "-I", "-c", "import torch"], capture_output=True, text=True
+    )
+    assert "No module named 'torch'" in failed.stderr
