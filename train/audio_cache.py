@@ -131,7 +131,8 @@ def decode_row(row: dict[str, Any], sampling_rate: int) -> dict[str, Any]:
 def read_sound(audio: dict[str, Any], sampling_rate: int) -> np.ndarray:
     """Read a path or a file's bytes as float32 `(n_samples,)`, mono at `sampling_rate` Hz.
 
-    Mixed down and resampled as the listener does it. Raises what soundfile raises, or FileNotFoundError.
+    Mixed down and resampled as the listener does it. Raises what soundfile raises, or
+    FileNotFoundError.
     """
     if audio["bytes"] is not None:
         source: io.BytesIO | str = io.BytesIO(audio["bytes"])

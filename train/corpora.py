@@ -118,8 +118,8 @@ def read_crema_d(folder: Path, files: list[Path]) -> datasets.Dataset:
     places = (folder / "splits.csv", files[0].parent / "splits.csv", folder.parent / "splits.csv")
     for place in places:
         if place.is_file():
-            with place.open(encoding="utf-8-sig", newline="") as file:
-                for row in csv.DictReader(file):
+            with place.open(encoding="utf-8-sig", newline="") as table:
+                for row in csv.DictReader(table):
                     if not row.get("actor") or not row.get("split"):
                         raise CorpusError(f"{place} must have the columns actor,split.")
                     splits[row["actor"].strip()] = row["split"].strip()
@@ -146,11 +146,11 @@ def read_class_folders(folder: Path) -> datasets.Dataset:
         CorpusError: no sub-folder holds a sound file.
     """
     folders = sorted(entry for entry in folder.iterdir() if entry.is_dir())
+    rows: list[tuple[Path, str, str | None, str | None]]
     if folders and all(entry.name.lower() in SPLIT_NAMES for entry in folders):
-        of_splits = [(entry.name, class_rows(entry)) for entry in folders]
+        rows = [(*row, entry.name) for entry in folders for row in class_rows(entry)]
     else:
-        of_splits = [(None, class_rows(folder))]
-    rows = [(*row, split) for split, some in of_splits for row in some]
+        rows = [(*row, None) for row in class_rows(folder)]
     if not rows:
         raise CorpusError(
             f"{folder} holds no CREMA-D clips and no sub-folder with sound files: put each class "

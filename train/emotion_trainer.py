@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from clips import LengthGroupedBatches
 from torch.utils.data import Sampler, SequentialSampler
 from transformers import Trainer, TrainingArguments
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
+
+from clips import LengthGroupedBatches
 
 
 @dataclass
@@ -41,7 +42,7 @@ class ClipTrainingArguments(TrainingArguments):
         default="uar", metadata={"help": "What best means: uar, accuracy, macro_f1, loss."}
     )
     logging_steps: float = field(default=10, metadata={"help": "Steps between two log lines."})
-    report_to: None | str | list[str] = field(
+    report_to: None | str | list[str] = field(  # noqa: RUF036 (HfArgumentParser needs this order)
         default="none", metadata={"help": "wandb, tensorboard, trackio, ... or none."}
     )
     ddp_timeout: int = field(

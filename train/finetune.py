@@ -25,18 +25,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
-from audio_cache import decode_corpus, print_faults
-from clips import Clips, Collator
-from corpora import load_corpus
-from emotion_trainer import ClipTrainer, ClipTrainingArguments, keep_within, steps_to_come
-from frozen_trunk import cacheable, freeze, store_trunk_outputs
-from metrics import ClassifierMetrics
-from model_card import Training, model_card, score_table
-from plots import plot_confusion, plot_learning_curves
-from scoring import Score, score_checkpoint
-from splits import leave_out_ambiguous, print_splits, split_corpus
 from transformers import (
     AutoConfig,
     AutoFeatureExtractor,
@@ -50,8 +39,18 @@ from transformers import (
 )
 from transformers.trainer_utils import get_last_checkpoint
 
+from audio_cache import decode_corpus, print_faults
+from clips import Clips, Collator
+from corpora import load_corpus
 from emo_listen.errors import CorpusError, EmoListenError, ModelError
 from emo_listen.settings import ModelSettings
+from emotion_trainer import ClipTrainer, ClipTrainingArguments, keep_within, steps_to_come
+from frozen_trunk import cacheable, freeze, store_trunk_outputs
+from metrics import ClassifierMetrics
+from model_card import Training, model_card, score_table
+from plots import plot_confusion, plot_learning_curves
+from scoring import Score, score_checkpoint
+from splits import leave_out_ambiguous, print_splits, split_corpus
 
 
 @dataclass
@@ -245,8 +244,7 @@ def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> di
     label2id = {name: i for i, name in enumerate(label_names)}
     if is_main:
         print_faults(faults)
-        for reason in ambiguous.items():
-            print("Ambiguous: {}: {}".format(*reason))
+        print("\n".join(ambiguous), end="\n" if ambiguous else "")
         print_splits(splits)
 
     set_seed(args.seed)
@@ -297,8 +295,8 @@ def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> di
         report(
             Path(args.output_dir),
             Training(
-                base_model=own.base_model,
-                data=Path(own.data).resolve().name if Path(own.data).exists() else own.data,
+                base_model=public_name(own.base_model),
+                data=public_name(own.data),
                 command=command,
                 label_names=label_names,
                 clips={name: len(rows) for name, rows in splits.items()},
@@ -318,6 +316,11 @@ def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> di
     return scores
 
 
+def public_name(place: str) -> str:
+    """Hub id as it is; of a local folder or file its name, since the rest says nothing."""
+    return Path(place).resolve().name if Path(place).exists() else place
+
+
 def n_speakers(rows: Any) -> int:
     """Count known speakers."""
     return len({speaker for speaker in rows["speaker"] if speaker is not None})
@@ -335,7 +338,7 @@ def report(
         f"{training.data}, {final} split ({scores[final].n_clips} clips)",
         folder / "confusion_matrix.png",
     )
-    document = {
+    document: dict[str, Any] = {
         name: {"clips": s.n_clips, **s.metrics, "confusion_matrix": s.confusion.tolist()}
         for name, s in scores.items()
     }

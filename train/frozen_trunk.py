@@ -18,12 +18,12 @@ from typing import Any
 import datasets
 import numpy as np
 import torch
-from clips import Clips, column
 from torch import nn
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
+from clips import Clips, column
 from emo_listen.errors import CorpusError, ModelError
 
 CACHEABLE = ("hubert", "wav2vec2")

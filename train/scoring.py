@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from clips import Clips
-from emotion_trainer import logits_without_padding
-from metrics import ClassifierMetrics
 from sklearn.metrics import confusion_matrix
 from tqdm import tqdm
 from transformers import AutoModelForAudioClassification
+
+from clips import Clips
+from emotion_trainer import logits_without_padding
+from metrics import ClassifierMetrics
 
 
 @dataclass

@@ -150,34 +150,37 @@ def refuse_too_few(split_of: list[str | None], labels: np.ndarray) -> None:
 
 def leave_out_ambiguous(
     splits: dict[str, datasets.Dataset],
-) -> tuple[dict[str, datasets.Dataset], dict[str, str]]:
+) -> tuple[dict[str, datasets.Dataset], list[str]]:
     """Leave out training clips whose very sound has another label, or is in another split.
 
     Validation and test stay as they are, so that scores compare with other people's.
 
     Returns:
-        The splits, and name -> reason of each such clip (those kept are named too).
+        The splits, and a line for each such clip, those kept in validation and test too.
     """
     uses: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
     for split, clips in splits.items():
         columns = (clips["digest"], clips["label"], clips["name"])
         for digest, label, name in zip(*columns, strict=True):
             uses[digest].append((split, label, name))
-    reasons: dict[str, str] = {}
+    told: list[str] = []
     dropped = set()
     for same in uses.values():
         if len({label for _, label, _ in same}) == 1 and len({split for split, _, _ in same}) == 1:
             continue
         for split, label, name in same:
             others = ", ".join(f"{other} ({s}, {tag})" for s, tag, other in same if other != name)
-            reasons[name] = f"{split}, {label}: the same sound as {others}"
+            told.append(
+                f"{'Left out' if split == 'train' else 'Kept'}: {name} ({split}, {label}): "
+                f"the same sound as {others}"
+            )
             if split == "train":
                 dropped.add(name)
-            else:
-                reasons[name] += f"; kept in {split}"
+    if dropped:
+        told.append(f"{len(dropped)} training clip(s) left out: the same sound has another use")
     train = splits["train"]
     keep = [i for i, name in enumerate(train["name"]) if name not in dropped]
-    return {**splits, "train": train.select(keep)}, reasons
+    return {**splits, "train": train.select(keep)}, told
 
 
 def print_splits(splits: dict[str, datasets.Dataset]) -> None:
