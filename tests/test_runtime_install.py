@@ -36,7 +36,8 @@ def clean_environment(repository: Path, tmp_path_factory: pytest.TempPathFactory
             shutil.copytree(path, sources / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(path, sources)
-    check_output(sys.executable, "-m", "build", "--wheel", "--outdir", folder, sources)
+    pip_wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
+    check_output(*pip_wheel, "--wheel-dir", folder, sources)
     (wheel,) = folder.glob("*.whl")
     venv.create(folder / "venv", with_pip=True)
     binaries = folder / "venv" / "bin"
