@@ -44,8 +44,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--device",
         default="mic",
         metavar="DEVICE",
-        help="mic (the default input; default), a device's index or part of its name, a sound "
-        "file, or - for raw 16-bit mono PCM on standard input",
+        help="mic for the system's default input, a device's index or part of its name, a sound "
+        "file, or - for raw 16-bit mono PCM on standard input (default: %(default)s)",
     )
     parser.add_argument("--list-devices", action="store_true", help="list the microphones, and end")
     parser.add_argument(
@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> None:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="replace")
         sink = TextSink(sys.stdout, model.labels)
-        print(f"{source}, heard by {model.name}. Ctrl-C ends.", file=sys.stderr)
+        print(f"Listening to {source} with {model.name}. Ctrl-C ends.", file=sys.stderr)
     else:
         sink = JsonLinesSink(sys.stdout)
     with _ended_by_signals(source if isinstance(source, Microphone) else None):
