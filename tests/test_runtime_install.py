@@ -41,7 +41,7 @@ def clean_environment(repository: Path, tmp_path_factory: pytest.TempPathFactory
     (wheel,) = folder.glob("*.whl")
     venv.create(folder / "venv", with_pip=True)
     binaries = folder / "venv" / "bin"
-    check_output(binaries / "python", "-m", "pip", "install", "--quiet", wheel)
+    check_output(binaries / "python", "-m", "pip", "install", "--quiet", "--no-compile", wheel)
     return binaries
 
 
