@@ -15,20 +15,23 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+import shlex
 import sys
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import torch
-from emo_listen.errors import EmoListenError
 from tqdm import tqdm
 from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor, set_seed
 
 from audio_cache import decode_corpus, print_faults
 from corpora import load_corpus
+from emo_listen.errors import EmoListenError
+from emo_listen.settings import ModelSettings
 from splits import split_corpus
-from student import build_student
+from student import build_student, steady_positions
 from teacher import Teacher, load_teacher
 
 matplotlib.use("Agg")
@@ -38,11 +41,15 @@ SAMPLING_RATE = 16000
 STATE_FILE = "training_state.pt"
 LOG_FILE = "distill.jsonl"
 
+POSITION_LR_SCALE = 0.1
+"""Learning rate of the positional convolution over that of the rest: each of its many taps weighs
+a large constant (`student.OFFSET`), so that small steps already shake the positions."""
+
 
 def hidden_states(
     student: HubertModel, input_values: torch.Tensor, depth: int, bf16: bool
 ) -> list[torch.Tensor]:
-    """The student's hidden states 0 to `depth`, `(batch, frames, width)`, front end in fp32."""
+    """Run the student up to hidden state `depth`; each `(batch, frames, width)`, front end fp32."""
     features = student.feature_extractor(input_values).transpose(1, 2)
     projected = student.feature_projection(features)
     states = [projected + student.encoder.pos_conv_embed(projected)]
@@ -75,8 +82,16 @@ class Crops:
 def relative_errors(
     student: list[torch.Tensor], teacher: list[torch.Tensor], scales: list[torch.Tensor]
 ) -> torch.Tensor:
-    """Squared error of each hidden state over the variance of its channels: 1 is no better than
-    the mean, 0 is perfect. Every channel counts alike; Whisper has a few very large ones."""
+    """Return each hidden state's squared error over the variance of its channels.
+
+    1 is no better than the mean, 0 is perfect. Every channel counts alike: Whisper has a few
+    very large ones.
+
+    Args:
+        student: hidden states, each `(batch, frames, width)`.
+        teacher: those they should equal.
+        scales: standard deviation of the teacher's channels, each `(width,)`.
+    """
     return torch.stack(
         [
             ((mine.float() - theirs.float()) / scale).square().mean()
@@ -87,13 +102,13 @@ def relative_errors(
 
 @torch.no_grad()
 def channel_scales(teacher: Teacher, input_values: torch.Tensor) -> list[torch.Tensor]:
-    """Standard deviation of each channel of each of the teacher's hidden states, `(width,)`."""
+    """Return each hidden state's standard deviation by channel, `(width,)`, of the teacher's."""
     return [state.flatten(0, 1).std(dim=0).clamp(min=1e-3) for state in teacher(input_values)]
 
 
 def learning_rate_at(step: int, steps: int, peak: float) -> float:
     """Linear warm-up over the first 50 steps, then cosine decay to zero."""
-    return peak * min(1.0, (step + 1) / 50) * 0.5 * (1 + np.cos(np.pi * step / steps))
+    return peak * min(1.0, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 def train_stage(
@@ -109,8 +124,15 @@ def train_stage(
     steps = args.front_end_steps if front_end else args.steps
     depth = 0 if front_end else teacher.depth
     peak = args.front_end_learning_rate if front_end else args.learning_rate
-    trained = [p for n, p in student.named_parameters() if not (front_end and ".layers." in n)]
-    optimizer = torch.optim.AdamW(trained, lr=peak, betas=(0.9, 0.98), weight_decay=0.0)
+    named = [(n, p) for n, p in student.named_parameters() if not (front_end and ".layers." in n)]
+    trained = [p for _, p in named]
+    positions = [p for n, p in named if "pos_conv_embed" in n]
+    others = [p for n, p in named if "pos_conv_embed" not in n]
+    optimizer = torch.optim.AdamW(
+        [{"params": others, "scale": 1.0}, {"params": positions, "scale": POSITION_LR_SCALE}],
+        betas=(0.9, 0.98),
+        weight_decay=0.0,
+    )
     first = 0
     state_path = args.output / f"{stage}-{STATE_FILE}"
     if state_path.is_file():
@@ -128,7 +150,7 @@ def train_stage(
         states = hidden_states(student, input_values, depth, args.bf16)
         errors = relative_errors(states, targets, scales[: depth + 1])
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate_at(step, steps, peak)
+            group["lr"] = group["scale"] * learning_rate_at(step, steps, peak)
         optimizer.zero_grad(set_to_none=True)
         errors.mean().backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
@@ -139,7 +161,11 @@ def train_stage(
             running.clear()
             progress.set_postfix_str(" ".join(f"{error:.3f}" for error in mean))
             with (args.output / LOG_FILE).open("a", encoding="utf-8") as log:
-                row = {"stage": stage, "step": step + 1, "errors": [round(float(e), 5) for e in mean]}
+                row = {
+                    "stage": stage,
+                    "step": step + 1,
+                    "errors": [round(float(e), 5) for e in mean],
+                }
                 log.write(json.dumps(row) + "\n")
         if (step + 1) % args.save_steps == 0 or step + 1 == steps:
             state = {
@@ -151,8 +177,8 @@ def train_stage(
             state_path.with_suffix(".tmp").replace(state_path)
 
 
-def plot_curves(folder: Path) -> None:
-    """Draw the error of each hidden state over the steps of both stages."""
+def plot_curves(folder: Path) -> list[float]:
+    """Draw the error of each hidden state over the steps of both stages; return the last ones."""
     rows = [json.loads(line) for line in (folder / LOG_FILE).read_text().splitlines()]
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, constrained_layout=True)
     for axis, stage in zip(axes, ("front_end", "layers"), strict=True):
@@ -166,6 +192,7 @@ def plot_curves(folder: Path) -> None:
     axes[0].set_ylabel("squared error / variance")
     figure.savefig(folder / "distillation.png", dpi=120)
     plt.close(figure)
+    return rows[-1]["errors"]
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -191,7 +218,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace, command: str) -> None:
     """Distil, save the student and its feature extractor, draw the curves."""
     set_seed(args.seed)
     args.output.mkdir(parents=True, exist_ok=True)
@@ -211,18 +238,28 @@ def run(args: argparse.Namespace) -> None:
     train_stage(student, teacher, crops, scales, args, "front_end")
     train_stage(student, teacher, crops, scales, args, "layers")
     student.config.apply_spec_augment = True
+    steady_positions(student)
     student.save_pretrained(args.output)
     Wav2Vec2FeatureExtractor(
         sampling_rate=SAMPLING_RATE, do_normalize=True, return_attention_mask=True
     ).save_pretrained(args.output)
-    plot_curves(args.output)
+    last_errors = plot_curves(args.output)
+    ModelSettings(
+        origin={
+            "teacher": args.teacher,
+            "data": f"{Path(args.data).name}, {len(training)} training clips without their labels",
+            "command": command,
+            "squared_error_over_variance": last_errors,
+        }
+    ).write(args.output)
     print(f"student saved in {args.output}")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run; return the exit code."""
+    argv = sys.argv[1:] if argv is None else argv
     try:
-        run(parse_args(argv))
+        run(parse_args(argv), shlex.join(["python", "train/distill.py", *argv]))
     except EmoListenError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -15,12 +15,14 @@ are copied. Three parts are HuBERT's own and begin as follows:
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
-from emo_listen.errors import ModelError
-from torch import nn
 from transformers import HubertConfig, HubertModel
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+from emo_listen.errors import ModelError
 
 OFFSET = -8.0
 """Constant in each input of the positional convolution, large beside Whisper's embeddings."""
@@ -107,7 +109,7 @@ def init_filter_bank(student: HubertModel, speech: torch.Tensor) -> None:
 
 
 @torch.no_grad()
-def copy_layer(mine: nn.Module, theirs: nn.Module) -> None:
+def copy_layer(mine: Any, theirs: Any) -> None:
     """Copy one of Whisper's encoder layers into one of HuBERT's."""
     for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
         source, target = getattr(theirs.self_attn, name), getattr(mine.attention, name)
@@ -148,3 +150,13 @@ def init_positions(student: HubertModel, teacher: WhisperEncoder) -> None:
     weight[:, 0, : left + 1] = steps.flip(0).T
     conv.weight = weight
     conv.bias.zero_()
+
+
+@torch.no_grad()
+def steady_positions(student: HubertModel, factor: float = 100.0) -> None:
+    """Make later training move the positional convolution more slowly, changing no output.
+
+    Weight norm takes the direction of its second tensor alone, so that a longer one gives the same
+    weights, and an optimizer's step of a given length turns it less.
+    """
+    student.encoder.pos_conv_embed.conv.parametrizations.weight.original1.mul_(factor)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from emo_listen.errors import ModelError
 from torch import nn
 from torch.nn import functional as F
 from transformers import AutoConfig, WhisperFeatureExtractor, WhisperModel
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+from emo_listen.errors import ModelError
 
 SPEECH_RMS = 0.07
 """RMS (full scale is 1) of speech as Whisper hears it; `input_values` have RMS 1."""
@@ -23,6 +24,9 @@ KERNELS, STRIDES = (400, 1, 3, 3), (160, 1, 1, 2)
 
 class Teacher(nn.Module):
     """Whisper's first `depth` encoder layers, frozen."""
+
+    mel_filters: torch.Tensor
+    window: torch.Tensor
 
     def __init__(self, encoder: WhisperEncoder, depth: int) -> None:
         super().__init__()

@@ -22,9 +22,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from emo_listen.errors import EmoListenError, ModelError
 from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+from emo_listen.errors import EmoListenError, ModelError
 
 WHISPER_BASE_SHA256 = "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9"
 DTYPES = {0: "<f4", 1: "<i1", 2: "<i2", 3: "<i4", 4: "<f2"}
