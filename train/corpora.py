@@ -280,5 +280,7 @@ def from_hub_split(data: str, part: datasets.Dataset, split: str | None) -> data
         },
         features=datasets.Features({k: v for k, v in COLUMNS.items() if k != "audio"}),
     )
-    sound = sound.rename_column(audio[0], "audio").cast_column("audio", COLUMNS["audio"])
+    if audio[0] != "audio":
+        sound = sound.rename_column(audio[0], "audio")
+    sound = sound.cast_column("audio", COLUMNS["audio"])
     return datasets.concatenate_datasets([sound, told], axis=1)

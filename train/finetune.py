@@ -8,7 +8,12 @@ from a JSON or YAML file, whose values options after it override:
     python train/finetune.py train/crema_d.yaml
     python train/finetune.py train/crema_d.yaml --data ../shared/crema-d --num_train_epochs 10
     python train/finetune.py --data my.csv --base-model ./hubert --trainable_layers -1 --use_cpu
-    accelerate launch --num_processes 4 train/finetune.py train/crema_d.yaml
+    accelerate launch --multi_gpu --num_processes 4 train/finetune.py train/crema_d.yaml
+
+Two processes on a CPU are the same command with `--use_cpu` (`accelerate launch --cpu` starts one
+process only, unless MPI is installed; what runs is printed):
+
+    accelerate launch --multi_gpu --num_processes 2 train/finetune.py train/crema_d.yaml --use_cpu
 
 `--output_dir` gets the checkpoint, `metrics.json`, `confusion_matrix.png`,
 `learning_curves.png`, `emo_listen.json` and a model card.
@@ -16,6 +21,7 @@ from a JSON or YAML file, whose values options after it override:
 
 from __future__ import annotations
 
+import argparse
 import json
 import shlex
 import shutil
@@ -104,14 +110,17 @@ def parse_args(argv: list[str]) -> tuple[FinetuneArguments, ClipTrainingArgument
         CorpusError: the file is unreadable, or values do not fit together.
     """
     tokens = list(argv)
+    from_file: list[str] = []
     if tokens and tokens[0].endswith((".json", ".yaml", ".yml")):
-        tokens = file_tokens(Path(tokens[0])) + tokens[1:]
+        from_file = file_tokens(Path(tokens.pop(0)))
     parser = HfArgumentParser(
         (FinetuneArguments, ClipTrainingArguments),
         description=(__doc__ or "").split("\n\n")[0],
     )
     try:
-        own, args = parser.parse_args_into_dataclasses(args=count_in_steps(tokens))
+        own, args = parser.parse_args_into_dataclasses(
+            args=count_in_steps(from_file) + count_in_steps(tokens)
+        )
     except ValueError as error:
         raise CorpusError(f"The options do not fit: {error}") from error
     return own, args
@@ -138,21 +147,21 @@ def file_tokens(path: Path) -> list[str]:
 
 
 def count_in_steps(tokens: list[str]) -> list[str]:
-    """Let `--save_steps` alone mean saving, and evaluating, every so many steps."""
-    given = {word.split("=")[0].replace("-", "_").strip("_") for word in tokens if word[:2] == "--"}
+    """Let `--save_steps N` alone mean to save, and to evaluate, each N steps.
+
+    The default strategy is `epoch`, under which transformers would ignore N.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for name in ("save_steps", "save_strategy", "eval_steps", "eval_strategy"):
+        parser.add_argument(f"--{name}", f"--{name.replace('_', '-')}", dest=name)
+    given, _ = parser.parse_known_args(tokens)
     more: list[str] = []
-    if "save_steps" in given and "save_strategy" not in given:
-        more += ["--save_strategy", "steps"]
-        if not given & {"eval_steps", "eval_strategy"}:
-            place = max(
-                i
-                for i, word in enumerate(tokens)
-                if word.startswith(("--save_steps", "--save-steps"))
-            )
-            value = tokens[place].split("=")[1] if "=" in tokens[place] else tokens[place + 1]
-            more += ["--eval_strategy", "steps", "--eval_steps", value]
-    if "eval_steps" in given and "eval_strategy" not in given:
-        more += ["--eval_strategy", "steps"]
+    if given.save_steps and not given.save_strategy:
+        more += ["--save_strategy=steps"]
+        if not given.eval_steps and not given.eval_strategy:
+            more += ["--eval_strategy=steps", f"--eval_steps={given.save_steps}"]
+    if given.eval_steps and not given.eval_strategy:
+        more += ["--eval_strategy=steps"]
     return tokens + more
 
 
@@ -240,7 +249,7 @@ def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> di
         corpus = load_corpus(own.data)
         decoded, faults = decode_corpus(corpus, extractor.sampling_rate, cache_dir)
         splits, ambiguous = leave_out_ambiguous(split_corpus(decoded))
-    label_names = sorted(decoded.unique("label"))
+    label_names = sorted(set(decoded["label"]))
     label2id = {name: i for i, name in enumerate(label_names)}
     if is_main:
         print_faults(faults)
@@ -277,6 +286,10 @@ def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> di
     told = keep_within(args, total_steps)
     if is_main:
         print(f"Parameters: {n_trained:,} trained of {n_total:,}")
+        effective = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+        print(
+            f"Processes: {args.world_size}, device: {args.device.type}, clips a step: {effective}"
+        )
         print(f"Optimizer steps to come: {total_steps:,}")
         print("\n".join(told), end="\n" if told else "")
     trainer.train(resume_from_checkpoint=resume)
@@ -373,7 +386,7 @@ def main(argv: list[str] | None = None) -> int:
         own, args = parse_args(argv)
         run(own, args, shlex.join(["python", "train/finetune.py", *argv]))
     except EmoListenError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0
 

@@ -94,7 +94,9 @@ class FrozenBase:
             below: dict[str, nn.Module] = {"layers": layers[:cut]}
             if self.trained_layers and base.config.do_stable_layer_norm:
                 below["layer_norm"] = nn.Identity()  # here the last norm follows the last layer
-            with replaced(base.encoder, **below):
+            # transformers draws for LayerDrop even in evaluation mode: keep that from the run's
+            # random numbers, so that training from sound and from stored outputs are the same.
+            with replaced(base.encoder, **below), torch.random.fork_rng(devices=[]):
                 return super().forward(input_values, attention_mask)[0]  # type: ignore[misc]
 
     def forward(

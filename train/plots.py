@@ -63,7 +63,8 @@ def plot_learning_curves(log: list[dict[str, Any]], path: Path) -> None:
         points = [(entry["epoch"], entry[key]) for entry in log if key in entry]
         if points:
             marker = "" if key == "loss" else "o"
-            axes.plot(*zip(*points, strict=True), marker=marker, markersize=4, label=name)
+            style = "--" if key == "eval_uar" else "-"  # it hides accuracy in balanced corpora
+            axes.plot(*zip(*points, strict=True), style, marker=marker, markersize=4, label=name)
     losses.set_ylabel("loss (cross-entropy, nats)")
     losses.set_title("Loss")
     scores.set_ylabel("fraction")

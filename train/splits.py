@@ -40,17 +40,17 @@ def split_corpus(clips: datasets.Dataset) -> dict[str, datasets.Dataset]:
         CorpusError: too few classes, clips or speakers; a speaker in two splits; clips without a
             split beside clips with one.
     """
-    labels = np.array(clips["label"])
+    labels = np.array(list(clips["label"]))
     if len(set(labels)) < 2:
         raise CorpusError(
             f"At least two classes are needed, found {len(set(labels))}: "
             f"{', '.join(sorted(set(labels)))}"
         )
-    named = clips["split"]
-    speakers = clips["speaker"]
-    split_of: list[str | None] = list(named)
+    named: list[str | None] = list(clips["split"])
+    speakers: list[str | None] = list(clips["speaker"])
+    split_of = list(named)
     if any(named) and not all(named):
-        without = clips["name"][named.index(None)] if isinstance(named, list) else None
+        without = clips["name"][named.index(None)]
         raise CorpusError(
             f"Some clips name a split and others do not (such as {without}): fill in all or none."
         )
@@ -143,7 +143,7 @@ def refuse_too_few(split_of: list[str | None], labels: np.ndarray) -> None:
     for label in sorted(set(labels)):
         if counts["train", label] < MIN_TRAIN_CLIPS:
             raise CorpusError(
-                f"Class {label!r} has {counts['train', label]} training clip(s); at least "
+                f"Class {str(label)!r} has {counts['train', label]} training clip(s); at least "
                 f"{MIN_TRAIN_CLIPS} are needed."
             )
 
@@ -185,7 +185,7 @@ def leave_out_ambiguous(
 
 def print_splits(splits: dict[str, datasets.Dataset]) -> None:
     """Print clips and speakers of each split and class as a table."""
-    labels = sorted({label for clips in splits.values() for label in clips.unique("label")})
+    labels = sorted({label for clips in splits.values() for label in clips["label"]})
     width = max(len(label) for label in [*labels, "all classes"])
     print("Clips (speakers)".ljust(width + 6) + "".join(name.rjust(16) for name in splits))
     for label in [*labels, "all classes"]:

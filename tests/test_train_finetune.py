@@ -1,0 +1,263 @@
+"""`train/finetune.py` from sound files to a checkpoint, on tiny models that learn."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from safetensors.torch import load_file
+from transformers import (
+    AutoModelForAudioClassification,
+    HubertConfig,
+    HubertModel,
+    Wav2Vec2FeatureExtractor,
+)
+
+import finetune
+from emo_listen.settings import ModelSettings
+
+RATE = 16_000
+SPEAKERS = 6
+CLIPS_EACH = 10
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory) -> Path:
+    """Low and high tones and noise, as six speakers of different pitch and loudness make them."""
+    random = np.random.default_rng(0)
+    folder = tmp_path_factory.mktemp("corpus")
+    lines = ["file,label,speaker"]
+    for speaker in range(SPEAKERS):
+        for label in ("high", "low", "noise"):
+            for clip in range(CLIPS_EACH):
+                time = np.arange(int(RATE * random.uniform(0.5, 0.9))) / RATE
+                pitch = random.uniform(0.8, 1.25) * {"high": 2000, "low": 250, "noise": 0}[label]
+                sound = np.sin(2 * np.pi * pitch * time) + 0.1 * random.normal(size=len(time))
+                if label == "noise":
+                    sound = 0.7 * random.normal(size=len(time))
+                name = f"{label}_{speaker}_{clip}.wav"
+                soundfile.write(folder / name, sound * random.uniform(0.05, 0.4), RATE)
+                lines.append(f"{name},{label},s{speaker}")
+    (folder / "clips.csv").write_text("\n".join(lines) + "\n")
+    return folder / "clips.csv"
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> Path:
+    """A bare HubertModel of 2 layers, width 32, with random weights."""
+    folder = tmp_path_factory.mktemp("base")
+    torch.manual_seed(0)
+    config = HubertConfig(
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        conv_dim=(32, 32, 32, 32),
+        conv_kernel=(10, 8, 4, 4),  # short filters hear broad bands, so that they generalise
+        conv_stride=(5, 8, 4, 2),
+        conv_bias=True,
+        feat_extract_norm="layer",
+        do_stable_layer_norm=True,
+        num_conv_pos_embeddings=16,
+        num_conv_pos_embedding_groups=4,
+        classifier_proj_size=16,
+        mask_time_prob=0.0,
+        hidden_dropout=0.0,
+        feat_proj_dropout=0.0,
+        attention_dropout=0.1,  # something random for the runs that must be repeatable
+        activation_dropout=0.0,
+        layerdrop=0.0,
+    )
+    HubertModel(config).save_pretrained(folder)
+    Wav2Vec2FeatureExtractor(return_attention_mask=True).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def options(corpus, base, tmp_path) -> list[str]:
+    """Options of a quick run, which a test adds to or overrides."""
+    return [
+        *("--data", str(corpus), "--base-model", str(base)),
+        *("--output_dir", str(tmp_path / "run"), "--cache_dir", str(tmp_path / "cache")),
+        *("--trainable_layers", "-1", "--use_cpu", "--disable_tqdm", "true"),
+        *("--per_device_train_batch_size", "10", "--gradient_accumulation_steps", "1"),
+        *("--num_train_epochs", "2", "--learning_rate", "3e-3"),
+    ]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def assert_same_weights(one: Path, other: Path, tolerance: float) -> None:
+    mine, theirs = weights(one), weights(other)
+    assert set(mine) == set(theirs)
+    for name in mine:
+        torch.testing.assert_close(mine[name], theirs[name], rtol=0, atol=tolerance, msg=name)
+
+
+def test_a_run_learns_and_leaves_everything(options, base, tmp_path, capsys):
+    options += ["--num_train_epochs", "10", "--per_device_train_batch_size", "5"]
+    assert finetune.main(options) == 0
+    out = capsys.readouterr().out
+    run = tmp_path / "run"
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["test"]["clips"] == CLIPS_EACH * 3
+    assert metrics["test"]["accuracy"] > 0.8
+    assert metrics["test"]["uar"] == pytest.approx(
+        np.mean([metrics["test"][f"recall_{name}"] for name in ("high", "low", "noise")])
+    )
+    confusion = np.array(metrics["test"]["confusion_matrix"])
+    assert confusion.trace() / confusion.sum() == pytest.approx(metrics["test"]["accuracy"])
+
+    assert "Optimizer steps to come: 240" in out  # 120 training clips, 5 a step, 10 epochs
+    total = sum(
+        p.numel() for p in AutoModelForAudioClassification.from_pretrained(run).parameters()
+    )
+    assert f"trained of {total:,}" in out
+
+    config = json.loads((run / "config.json").read_text())
+    assert config["id2label"] == {"0": "high", "1": "low", "2": "noise"}
+    assert (
+        config["hidden_dropout"] == json.loads((base / "config.json").read_text())["hidden_dropout"]
+    )
+    settings = ModelSettings.read(run)
+    assert settings.scores["test"]["pytorch"]["uar"] == metrics["test"]["uar"]
+    for file in ("config.json", "preprocessor_config.json", "model.safetensors"):
+        assert file in settings.sha256
+        settings.verify(run, run / file)
+    for picture in ("confusion_matrix.png", "learning_curves.png"):
+        assert (run / picture).read_bytes().startswith(b"\x89PNG")
+        assert f"({picture})" in (run / "README.md").read_text()
+    assert f"| {metrics['test']['accuracy']:.3f} |" in (run / "README.md").read_text()
+
+    before, after = weights(base), weights(run)
+    for name, value in before.items():
+        if name.startswith("feature_extractor."):
+            torch.testing.assert_close(after[f"hubert.{name}"], value, rtol=0, atol=0)
+    assert not torch.equal(
+        after["hubert.feature_projection.projection.weight"],
+        before["feature_projection.projection.weight"],
+    )
+
+
+@pytest.mark.parametrize("layers", ["-1", "1", "0"])
+def test_training_on_stored_outputs_gives_the_same_model(options, tmp_path, layers):
+    # Adam would turn the rounding of a gradient near zero into a step of full size.
+    options = [*options, "--optim", "sgd", "--learning_rate", "0.3", "--seed", "1"]
+    options += ["--trainable_layers", layers, "--test_at_end", "false", "--max_grad_norm", "0"]
+    assert finetune.main([*options, "--output_dir", str(tmp_path / "stored")]) == 0
+    assert list((tmp_path / "cache").glob("trunk-*.arrow"))
+    options += ["--cache_trunk", "false"]
+    assert finetune.main([*options, "--output_dir", str(tmp_path / "sound")]) == 0
+    assert_same_weights(tmp_path / "stored", tmp_path / "sound", tolerance=5e-4)
+    scored = json.loads((tmp_path / "stored/metrics.json").read_text())
+    assert "test" not in scored
+
+
+def test_a_resumed_run_ends_as_an_uninterrupted_one(options, tmp_path, capsys):
+    options = [*options, "--save_steps", "8", "--save_total_limit", "9"]
+    assert finetune.main(options) == 0  # 24 steps; step 8 is in the middle of an epoch
+    whole, cut = tmp_path / "run", tmp_path / "cut"
+    assert sorted(path.name for path in whole.glob("checkpoint-*")) == [
+        "checkpoint-16",
+        "checkpoint-24",
+        "checkpoint-8",
+    ]
+    cut.mkdir()
+    shutil.copytree(whole / "checkpoint-8", cut / "checkpoint-8")
+    options += ["--output_dir", str(cut)]
+    assert finetune.main(options) == 2
+    assert "holds checkpoints of another run" in capsys.readouterr().err
+    assert finetune.main([*options, "--resume_from_checkpoint", "last"]) == 0
+    assert_same_weights(whole / "checkpoint-24", cut / "checkpoint-24", tolerance=1e-6)
+    assert_same_weights(whole, cut, tolerance=1e-6)
+
+
+def test_save_steps_beyond_the_end_still_leaves_a_checkpoint(options, tmp_path, capsys):
+    assert finetune.main([*options, "--save_steps", "500", "--num_train_epochs", "1"]) == 0
+    assert "--save_steps 500 exceeds the 12 steps to come" in capsys.readouterr().out
+    assert (tmp_path / "run" / "checkpoint-12" / "model.safetensors").is_file()
+
+
+def test_early_stopping_ends_with_the_best_checkpoint(options, tmp_path):
+    options += ["--num_train_epochs", "9", "--early_stopping_patience", "1"]
+    options += ["--metric_for_best_model", "loss", "--learning_rate", "0.5"]
+    assert finetune.main(options) == 0
+    state = json.loads((tmp_path / "run" / "trainer_state.json").read_text())
+    losses = [entry["eval_loss"] for entry in state["log_history"] if "eval_loss" in entry]
+    assert len(losses) < 9
+    assert state["best_metric"] == min(losses)
+    best = Path(state["best_model_checkpoint"])
+    assert_same_weights(best, tmp_path / "run", tolerance=0)
+
+
+def test_recipe_file_with_overrides(tmp_path, repository):
+    recipe = repository / "train" / "crema_d.yaml"
+    own, args = finetune.parse_args([str(recipe), "--num_train_epochs", "3", "--use_cpu"])
+    assert (own.base_model, own.trainable_layers) == ("facebook/hubert-base-ls960", 2)
+    assert args.per_device_train_batch_size * args.gradient_accumulation_steps == 128
+    assert args.num_train_epochs == 3
+    _, whole = finetune.parse_args([str(recipe), "--use_cpu"])
+    assert whole.num_train_epochs == 5
+    plain, defaults = finetune.parse_args(["--data", own.data, "--use_cpu"])
+    assert (plain.base_model, plain.trainable_layers) == (own.base_model, own.trainable_layers)
+    for name in ("num_train_epochs", "learning_rate", "warmup_ratio", "metric_for_best_model"):
+        assert getattr(defaults, name) == getattr(whole, name)
+    _, steps = finetune.parse_args([str(recipe), "--save_steps=40", "--use_cpu"])
+    assert (steps.save_strategy, steps.eval_strategy, steps.eval_steps) == ("steps", "steps", 40)
+    as_json = tmp_path / "recipe.json"
+    as_json.write_text(json.dumps({"data": "x", "learning_rate": 2e-5, "bf16": True}))
+    own, args = finetune.parse_args([str(as_json), "--report_to", "none", "--use_cpu"])
+    assert (own.data, args.learning_rate, args.bf16, args.report_to) == ("x", 2e-5, True, [])
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--data", "no/such/folder.csv"], "There is no folder or file"),
+        (["--base-model", "./no-such-model"], "cannot be loaded"),
+        (["--trainable_layers", "3"], "has 2 encoder layers"),
+        (["--no_such_option", "1"], "no_such_option"),
+        (["--resume_from_checkpoint", "last"], "no checkpoint to resume from"),
+        (
+            ["--early_stopping_patience", "2", "--load_best_model_at_end", "false"],
+            "needs --load_best_model_at_end",
+        ),
+        (["--save_strategy", "steps", "--eval_strategy", "epoch"], "options do not fit"),
+    ],
+)
+def test_wrong_options_are_one_line_and_code_2(options, more, message, capsys):
+    assert finetune.main([*options, *more]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.splitlines()[-1].startswith("error: ")
+    assert message in captured.err
+
+
+def test_wrong_recipe(tmp_path, capsys):
+    (tmp_path / "recipe.yaml").write_text("- a\n- b\n")
+    assert finetune.main([str(tmp_path / "recipe.yaml")]) == 2
+    assert "must be a mapping" in capsys.readouterr().err
+
+
+def test_two_processes(options, repository, tmp_path):
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]
+    command += ["--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"]
+    command += ["--dynamo_backend", "no", "--main_process_port", "0"]
+    command += [str(repository / "train" / "finetune.py"), *options, "--num_train_epochs", "10"]
+    command += ["--per_device_train_batch_size", "3"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=500)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("Processes: 2, device: cpu, clips a step: 6") == 1
+    assert "Optimizer steps to come: 200" in done.stdout  # 120 clips, 6 a step, 10 epochs
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["test"]["accuracy"] > 0.5
