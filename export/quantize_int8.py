@@ -5,7 +5,8 @@ fp32 78 ms and 91 MB; int8 MatMul 38 ms and 33 MB, the same per channel as per t
 less than half the error; with convolution weights stored as int8 38 ms and 23 MB.
 
 - Linear layers run in int8 with dynamic scales: signed weights, symmetric and per output
-  channel; unsigned activations. Products of two activations, as in attention, stay fp32.
+  channel; unsigned activations, but for outlier channels (see `outliers`). Products of two
+  activations, as in attention, stay fp32.
 - Convolutions run in fp32, because int8 convolution with dynamic scales is slower than
   that. Their weights are merely *stored* as int8 with one scale for each output channel;
   onnxruntime folds the cast and the multiplication once, when it loads the model. A
@@ -17,19 +18,34 @@ less than half the error; with convolution weights stored as int8 38 ms and 23 M
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantFormat, QuantizationMode, QuantType
 from optimum.onnxruntime import ORTQuantizer, QuantizationConfig
 
-SUMMARY = "MatMul int8, dynamic, signed, per channel; convolution weights stored as int8"
+from outliers import split_outlier_channels
+
+SUMMARY = (
+    "MatMul int8, dynamic, signed, per channel, outlier channels in fp32; "
+    "convolution weights stored as int8"
+)
 
 
-def quantize_int8(fp32: Path) -> Path:
-    """Write `<stem>_quantized.onnx` beside `fp32`, and return its path."""
+def quantize_int8(fp32: Path, inputs: list[NDArray[np.float32]]) -> Path:
+    """Write `<stem>_quantized.onnx` beside `fp32`, and return its path.
+
+    Args:
+        fp32: the exported graph, weight norm folded.
+        inputs: `input_values` `(1, n_samples)` of speech, to find outlier channels on.
+    """
+    model = onnx.load(fp32)
+    linear = constant_weight_nodes(model, "MatMul")
+    split_outlier_channels(model, linear, inputs)
     config = QuantizationConfig(
         is_static=False,
         format=QuantFormat.QOperator,
@@ -37,15 +53,17 @@ def quantize_int8(fp32: Path) -> Path:
         weights_dtype=QuantType.QInt8,
         per_channel=True,
         operators_to_quantize=["MatMul"],
-        nodes_to_quantize=constant_weight_nodes(onnx.load(fp32), "MatMul"),
+        nodes_to_quantize=linear,
     )
-    quantizer = ORTQuantizer.from_pretrained(fp32.parent, file_name=fp32.name)
-    quantizer.quantize(config, save_dir=fp32.parent, file_suffix="quantized")
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = Path(folder) / fp32.name
+        onnx.save(model, prepared)
+        ORTQuantizer(prepared).quantize(config, save_dir=folder, file_suffix="quantized")
+        model = onnx.load(prepared.with_stem(f"{fp32.stem}_quantized"))
 
-    int8 = fp32.with_stem(f"{fp32.stem}_quantized")
-    model = onnx.load(int8)
     store_convolutions_as_int8(model)
     onnx.checker.check_model(model)
+    int8 = fp32.with_stem(f"{fp32.stem}_quantized")
     onnx.save(model, int8)
     return int8
 

@@ -27,6 +27,8 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from optimum.exporters.onnx import onnx_export_from_model
 from tqdm import tqdm
 from transformers.utils import logging as transformers_logging
@@ -40,7 +42,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "train"))
 from checkpoint import NEEDED_FILES, PyTorchModel, load_classifier
 from fold import fold_weight_norm
 from onnx_card import extend_model_card
-from parity import compare, print_parity
+from parity import compare, print_parity, speech_windows
 from precision_scores import AccuracyDropError, accuracy_drop, print_scores, score_predictors
 from quantize_int8 import SUMMARY, quantize_int8
 from recordings import Clip, bundled_speech, join, load_clips
@@ -48,6 +50,12 @@ from splits import SPLITS
 
 OPSET = 18
 """ONNX operator set that is written: what Optimum chooses for HuBERT with this PyTorch."""
+
+CALIBRATION_WINDOW = 3.0
+"""Length of the windows of speech on which outlier channels are found, in seconds."""
+
+CALIBRATION_WINDOWS = 8
+"""How many."""
 
 FP32 = "onnx/model.onnx"
 INT8 = "onnx/model_quantized.onnx"
@@ -95,7 +103,8 @@ def run(args: argparse.Namespace, command: str) -> None:
     args.output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=args.output.parent, prefix=".to_onnx-") as staging:
         folder = Path(staging)
-        export(args.checkpoint, folder)
+        windows = speech_windows(speech, round(CALIBRATION_WINDOW * rate), CALIBRATION_WINDOWS)
+        export(args.checkpoint, folder, [reference.input_values(window) for window in windows])
         # The runtime must take both, or there is nothing to compare.
         models = [EmotionModel.load(folder, file_name=name) for name in (FP32, INT8)]
         parity = compare(reference, folder / FP32, folder / INT8, speech)
@@ -129,8 +138,14 @@ def run(args: argparse.Namespace, command: str) -> None:
         raise refusal
 
 
-def export(checkpoint: Path, folder: Path) -> None:
-    """Write both graphs and the hub's configuration files of `checkpoint` into `folder`."""
+def export(checkpoint: Path, folder: Path, inputs: list[NDArray[np.float32]]) -> None:
+    """Write both graphs and the hub's configuration files of `checkpoint` into `folder`.
+
+    Args:
+        checkpoint: what to export.
+        folder: where to.
+        inputs: `input_values` `(1, n_samples)` of speech, for `quantize_int8`.
+    """
     # Tracing the scaled-dot-product kernel warns, and adds a few operators for nothing.
     model = load_classifier(checkpoint, attn_implementation="eager")
     with tqdm(total=3, desc="export", unit="step") as progress:
@@ -144,7 +159,7 @@ def export(checkpoint: Path, folder: Path) -> None:
             do_validation=False,  # Optimum's is on random input, ours on speech
         )
         progress.update()
-        quantize_int8(folder / FP32)
+        quantize_int8(folder / FP32, inputs)
         progress.update()
     for file in (folder / "onnx").iterdir():
         if file.suffix != ".onnx":

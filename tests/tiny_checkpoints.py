@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -71,12 +72,15 @@ def normalize(samples: np.ndarray) -> np.ndarray:
     return ((samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)).astype(np.float32)
 
 
-def add_outlier_channel(model: HubertForSequenceClassification, factor: float) -> None:
-    """Make one channel of each layer norm `factor` times larger, and what reads it smaller.
+def rescaled(
+    model: HubertForSequenceClassification, factor: float
+) -> HubertForSequenceClassification:
+    """Copy `model`, one channel of each layer norm `factor` times larger, what reads it smaller.
 
-    The function computed stays the same, but one scale for all channels no longer fits them:
-    what large channels do to int8 in models such as Whisper.
+    The function computed stays the same. A large factor makes an outlier among the channels, as
+    models such as Whisper have; a small one, outliers among the weights that read it.
     """
+    model = copy.deepcopy(model)
     with torch.no_grad():
         for layer in model.hubert.encoder.layers:
             attention = layer.attention
@@ -88,3 +92,4 @@ def add_outlier_channel(model: HubertForSequenceClassification, factor: float) -
                 norm.bias[0] *= factor
                 for reader in readers:
                     reader.weight[:, 0] /= factor
+    return model
