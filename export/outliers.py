@@ -6,8 +6,9 @@ student begins, have such channels before their second feed-forward layers. As i
 (Dettmers et al. 2022, arXiv:2208.07339), the products of those channels are computed in
 fp32 and added to the int8 products of all others. That changes no result in fp32.
 
-Measured on the six layers of Whisper-base, 20 clips of CREMA-D, relative squared error of
-the time-averaged output: 0.095 without this, 0.008 with it, for 0.3 % more weights.
+Measured on CREMA-D, relative squared error of the time-averaged output in int8, without this
+and with it: the six layers of Whisper-base 0.095 and 0.008 (26 channels, 20 clips), a student
+distilled from it 0.022 and 0.006 (16 channels, 44 clips), at no difference in time.
 """
 
 from __future__ import annotations

@@ -7,6 +7,11 @@ less than half the error; with convolution weights stored as int8 38 ms and 23 M
 - Linear layers run in int8 with dynamic scales: signed weights, symmetric and per output
   channel; unsigned activations, but for outlier channels (see `outliers`). Products of two
   activations, as in attention, stay fp32.
+- Weights use 7 of the 8 bits (`reduce_range`). On x86 processors without VNNI (Intel before
+  Ice Lake, AMD before Zen 4), onnxruntime adds pairs of products in 16 bits, which overflow with
+  8-bit weights. Relative squared error of a distilled student's time-averaged states, where
+  VNNI is present and on an emulated Haswell: 0.007 and 0.485 with 8 bits, 0.017 and 0.017
+  with 7, in the same time. Unsigned weights overflow nowhere, but take 1.4 times as long.
 - Convolutions run in fp32, because int8 convolution with dynamic scales is slower than
   that. Their weights are merely *stored* as int8 with one scale for each output channel;
   onnxruntime folds the cast and the multiplication once, when it loads the model. A
@@ -31,7 +36,7 @@ from optimum.onnxruntime import ORTQuantizer, QuantizationConfig
 from outliers import split_outlier_channels
 
 SUMMARY = (
-    "MatMul int8, dynamic, signed, per channel, outlier channels in fp32; "
+    "MatMul int8, dynamic, signed, per channel, 7-bit weights, outlier channels in fp32; "
     "convolution weights stored as int8"
 )
 
@@ -52,6 +57,7 @@ def quantize_int8(fp32: Path, inputs: list[NDArray[np.float32]]) -> Path:
         mode=QuantizationMode.IntegerOps,
         weights_dtype=QuantType.QInt8,
         per_channel=True,
+        reduce_range=True,
         operators_to_quantize=["MatMul"],
         nodes_to_quantize=linear,
     )
