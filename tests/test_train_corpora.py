@@ -100,6 +100,25 @@ def test_hub_dataset_is_decoded_without_torchcodec(tmp_path, saved):
     np.testing.assert_allclose(decoded, sound[:, 0], atol=1e-4)
 
 
+def test_hub_dataset_with_hidden_labels_is_refused(tmp_path):
+    rows = datasets.Dataset.from_dict(
+        {"sound": [{"bytes": b"", "path": "a"}], "label": [-1]},
+        features=datasets.Features(
+            {
+                "sound": {"bytes": datasets.Value("binary"), "path": datasets.Value("string")},
+                "label": datasets.ClassLabel(names=["calm", "joy"]),
+            }
+        ),
+    )
+    rows.save_to_disk(str(tmp_path / "no_audio"))
+    with pytest.raises(CorpusError, match="columns sound, label: one of type Audio"):
+        load_corpus(str(tmp_path / "no_audio"))
+    rows = rows.cast_column("sound", datasets.Audio(decode=True))
+    rows.save_to_disk(str(tmp_path / "hidden"))
+    with pytest.raises(CorpusError, match="clips without a label"):
+        load_corpus(str(tmp_path / "hidden"))
+
+
 def test_any_rate_and_channels_become_mono_at_the_models_rate(tmp_path):
     write_sound(tmp_path / "a/stereo.ogg", 0, rate=44_100, channels=2)
     write_sound(tmp_path / "b/low.wav", 1, rate=8_000)

@@ -68,7 +68,7 @@ def base(tmp_path_factory) -> Path:
         do_stable_layer_norm=True,
         num_conv_pos_embeddings=16,
         num_conv_pos_embedding_groups=4,
-        classifier_proj_size=16,
+        classifier_proj_size=64,
         mask_time_prob=0.0,
         hidden_dropout=0.0,
         feat_proj_dropout=0.0,
@@ -257,6 +257,7 @@ def test_two_processes(options, repository, tmp_path):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=500)
     assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("Clips (speakers)") == 1
     assert done.stdout.count("Processes: 2, device: cpu, clips a step: 6") == 1
     assert "Optimizer steps to come: 200" in done.stdout  # 120 clips, 6 a step, 10 epochs
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())

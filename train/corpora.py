@@ -267,9 +267,12 @@ def from_hub_split(data: str, part: datasets.Dataset, split: str | None) -> data
         )
     labels = part.features[label[0]]
     values = part.with_format(None).select_columns(label)[label[0]]
+    if any(value in (None, -1, "") for value in values):
+        raise CorpusError(f"The dataset {data} has clips without a label ({split or 'all'} split).")
     names = [labels.int2str(v) if isinstance(labels, datasets.ClassLabel) else v for v in values]
     speaker = next((name for name in SPEAKER_COLUMNS if name in part.features), None)
-    speakers = [str(v) for v in part[speaker]] if speaker else [None] * len(part)
+    voices = part[speaker] if speaker else [None] * len(part)
+    speakers = [None if voice is None else str(voice) for voice in voices]
     sound = part.select_columns(audio[:1]).cast_column(audio[0], datasets.Audio(decode=False))
     told = datasets.Dataset.from_dict(
         {

@@ -22,10 +22,12 @@ process only, unless MPI is installed; what runs is printed):
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import shlex
 import shutil
 import sys
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -239,7 +241,6 @@ def checkpoint_to_resume(args: ClipTrainingArguments) -> str | None:
 
 def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> dict[str, Score]:
     """Train and score one model; return its scores by split."""
-    is_main = args.process_index == 0
     if own.early_stopping_patience and not args.load_best_model_at_end:
         raise ModelError("--early_stopping_patience needs --load_best_model_at_end true.")
     resume = checkpoint_to_resume(args)
@@ -251,10 +252,9 @@ def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> di
         splits, ambiguous = leave_out_ambiguous(split_corpus(decoded))
     label_names = sorted(set(decoded["label"]))
     label2id = {name: i for i, name in enumerate(label_names)}
-    if is_main:
-        print_faults(faults)
-        print("\n".join(ambiguous), end="\n" if ambiguous else "")
-        print_splits(splits)
+    print_faults(faults)
+    print("\n".join(ambiguous), end="\n" if ambiguous else "")
+    print_splits(splits)
 
     set_seed(args.seed)
     model = load_model(own.base_model, label_names)
@@ -284,19 +284,16 @@ def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> di
     )
     total_steps = steps_to_come(trainer)
     told = keep_within(args, total_steps)
-    if is_main:
-        print(f"Parameters: {n_trained:,} trained of {n_total:,}")
-        effective = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-        print(
-            f"Processes: {args.world_size}, device: {args.device.type}, clips a step: {effective}"
-        )
-        print(f"Optimizer steps to come: {total_steps:,}")
-        print("\n".join(told), end="\n" if told else "")
+    clips_a_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+    print(f"Parameters: {n_trained:,} trained of {n_total:,}")
+    print(f"Processes: {args.world_size}, device: {args.device.type}, clips a step: {clips_a_step}")
+    print(f"Optimizer steps to come: {total_steps:,}")
+    print("\n".join(told), end="\n" if told else "")
     trainer.train(resume_from_checkpoint=resume)
     trainer.save_model()
     trainer.save_state()
     scores: dict[str, Score] = {}
-    if is_main:
+    if args.process_index == 0:
         assert args.output_dir is not None
         wanted = ("validation", "test") if own.test_at_end else ("validation",)
         scores = score_checkpoint(
@@ -384,7 +381,8 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     try:
         own, args = parse_args(argv)
-        run(own, args, shlex.join(["python", "train/finetune.py", *argv]))
+        with nullcontext() if args.process_index == 0 else redirect_stdout(io.StringIO()):
+            run(own, args, shlex.join(["python", "train/finetune.py", *argv]))
     except EmoListenError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
