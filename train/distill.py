@@ -30,6 +30,7 @@ from audio_cache import decode_corpus, print_faults
 from corpora import load_corpus
 from emo_listen.errors import EmoListenError
 from emo_listen.settings import ModelSettings
+from provenance import public_name
 from splits import split_corpus
 from student import build_student, steady_positions
 from teacher import Teacher, load_teacher
@@ -204,10 +205,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--student", type=Path, required=True, help="HubertConfig as JSON")
     parser.add_argument("--data", required=True, help="as in finetune.py; its labels are not used")
     parser.add_argument("--output", type=Path, required=True, help="folder of the student")
-    parser.add_argument("--cache_dir", type=Path, default=Path(".cache/emo-listen"))
-    parser.add_argument("--front_end_steps", type=int, default=1200, help="steps of stage 1")
-    parser.add_argument("--steps", type=int, default=600, help="steps of stage 2")
-    parser.add_argument("--front_end_learning_rate", type=float, default=1e-3)
+    parser.add_argument("--cache_dir", type=Path, default=Path(".cache/train"))
+    parser.add_argument("--front_end_steps", type=int, default=1300, help="steps of stage 1")
+    parser.add_argument("--steps", type=int, default=200, help="steps of stage 2")
+    parser.add_argument("--front_end_learning_rate", type=float, default=6e-4)
     parser.add_argument("--learning_rate", type=float, default=2e-4)
     parser.add_argument("--crop", type=float, default=3.0, help="seconds of each crop")
     parser.add_argument("--batch_size", type=int, default=12, help="crops a step")
@@ -246,8 +247,8 @@ def run(args: argparse.Namespace, command: str) -> None:
     last_errors = plot_curves(args.output)
     ModelSettings(
         origin={
-            "teacher": args.teacher,
-            "data": f"{Path(args.data).name}, {len(training)} training clips without their labels",
+            "teacher": public_name(args.teacher),
+            "data": f"{public_name(args.data)}, {len(training)} training clips, labels unused",
             "command": command,
             "squared_error_over_variance": last_errors,
         }

@@ -51,12 +51,12 @@ from audio_cache import decode_corpus, print_faults
 from clips import Clips, Collator
 from corpora import load_corpus
 from emo_listen.errors import CorpusError, EmoListenError, ModelError
-from emo_listen.settings import ModelSettings
 from emotion_trainer import ClipTrainer, ClipTrainingArguments, keep_within, steps_to_come
 from frozen_trunk import cacheable, freeze, store_trunk_outputs
 from metrics import ClassifierMetrics
-from model_card import Training, model_card, score_table
-from plots import plot_confusion, plot_learning_curves
+from model_card import Training
+from provenance import origin_of, public_name
+from report import write_report
 from scoring import Score, score_checkpoint
 from splits import leave_out_ambiguous, print_splits, split_corpus
 
@@ -102,6 +102,10 @@ class FinetuneArguments:
     test_at_end: bool = field(
         default=True,
         metadata={"help": "Score the test split at the end; false while still choosing."},
+    )
+    licences: list[str] = field(
+        default_factory=list,
+        metadata={"help": "'NAME: LICENCE' of what the model is made from, for its card."},
     )
 
 
@@ -302,10 +306,12 @@ def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> di
             label_names,
             args.device,
         )
-        report(
+        write_report(
             Path(args.output_dir),
             Training(
                 base_model=public_name(own.base_model),
+                base_model_origin=origin_of(own.base_model),
+                licences=own.licences,
                 data=public_name(own.data),
                 command=command,
                 label_names=label_names,
@@ -326,54 +332,9 @@ def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> di
     return scores
 
 
-def public_name(place: str) -> str:
-    """Hub id as it is; of a local folder or file its name, since the rest says nothing."""
-    return Path(place).resolve().name if Path(place).exists() else place
-
-
 def n_speakers(rows: Any) -> int:
     """Count known speakers."""
     return len({speaker for speaker in rows["speaker"] if speaker is not None})
-
-
-def report(
-    folder: Path, training: Training, scores: dict[str, Score], log: list[dict[str, Any]]
-) -> None:
-    """Write metrics, pictures, model card and `emo_listen.json` beside the checkpoint."""
-    final = "test" if "test" in scores else "validation"
-    plot_learning_curves(log, folder / "learning_curves.png")
-    plot_confusion(
-        scores[final].confusion,
-        training.label_names,
-        f"{training.data}, {final} split ({scores[final].n_clips} clips)",
-        folder / "confusion_matrix.png",
-    )
-    document: dict[str, Any] = {
-        name: {"clips": s.n_clips, **s.metrics, "confusion_matrix": s.confusion.tolist()}
-        for name, s in scores.items()
-    }
-    document["labels"] = training.label_names
-    (folder / "metrics.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    pictures = {
-        f"Confusion matrix, {final} split": "confusion_matrix.png",
-        "Learning curves": "learning_curves.png",
-    }
-    card = model_card(training, scores, pictures)
-    (folder / "README.md").write_text(card, encoding="utf-8")
-    settings = ModelSettings(
-        origin={
-            "base_model": training.base_model,
-            "data": training.data,
-            "command": training.command,
-            "versions": training.versions,
-        },
-        scores={name: {"pytorch": s.metrics} for name, s in scores.items()},
-    )
-    files = ("config.json", "preprocessor_config.json", "model.safetensors")
-    settings.add_hashes(folder, [folder / file for file in files])
-    settings.write(folder)
-    print("\n".join(score_table(scores, training.label_names)))
-    print(f"Checkpoint, metrics, pictures and model card: {folder}")
 
 
 def main(argv: list[str] | None = None) -> int:

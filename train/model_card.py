@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from scoring import Score
 
@@ -17,8 +18,14 @@ class Training:
     base_model: str
     """Hub id or folder name of the base model."""
 
+    base_model_origin: dict[str, Any]
+    """Where the base model came from, by its own `emo_listen.json`; empty where it has none."""
+
     data: str
     """Name of the corpus."""
+
+    licences: list[str]
+    """`NAME: LICENCE` of what the model is made from."""
 
     command: str
     """The command that trained it."""
@@ -84,6 +91,7 @@ def model_card(training: Training, scores: dict[str, Score], pictures: dict[str,
         + [""]
         + [f"![{caption}]({file})" for caption, file in pictures.items()]
         + training_section(training)
+        + licence_section(training.licences)
         + [
             "## Limits",
             "",
@@ -112,6 +120,12 @@ def score_table(scores: dict[str, Score], label_names: list[str]) -> list[str]:
 def training_section(training: Training) -> list[str]:
     """Markdown lines of how it was trained."""
     lines = ["", "## Training", "", "```", training.command, "```", ""]
+    made = training.base_model_origin
+    if "command" in made:
+        known = [key for key in ("teacher", "base_model", "data") if key in made]
+        told = "; ".join(f"{key.replace('_', ' ')}: {made[key]}" for key in known)
+        lines += [f"The base model was itself made ({told}) by", "", "```", made["command"], "```"]
+        lines += [""]
     for split, n_clips in training.clips.items():
         speakers = training.speakers[split]
         told = f"{speakers} speakers" if speakers else "speakers unknown"
@@ -123,3 +137,10 @@ def training_section(training: Training) -> list[str]:
         "",
     ]
     return lines
+
+
+def licence_section(licences: list[str]) -> list[str]:
+    """Markdown lines of the licences of what the model was made from."""
+    if not licences:
+        return []
+    return ["## Made from", "", *(f"- {licence}" for licence in licences), ""]
