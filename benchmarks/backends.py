@@ -7,6 +7,7 @@ user of transformers runs, both from sound to label.
 from __future__ import annotations
 
 import argparse
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +17,14 @@ from checkpoint import PyTorchModel
 from emo_listen import EmotionModel
 from emo_listen.errors import ModelError
 from emo_listen.model import BUNDLED_MODEL
+from graph import FP32, export_fp32
 from timing import Predictor
 
 PYTORCH = "PyTorch"
-GRAPHS = {"ONNX fp32": "onnx/model.onnx", "ONNX int8": "onnx/model_quantized.onnx"}
+GRAPHS = {"ONNX fp32": FP32, "ONNX int8": "onnx/model_quantized.onnx"}
+
+BUNDLED_CHECKPOINT = Path("runs/crema-d-compact")
+"""Where the recipe of the bundled model leaves its checkpoint."""
 
 
 @dataclass
@@ -39,7 +44,11 @@ class Backends:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that name the models."""
     parser.add_argument(
-        "--checkpoint", type=Path, help="PyTorch checkpoint that the model was exported from"
+        "--checkpoint",
+        type=Path,
+        default=BUNDLED_CHECKPOINT if BUNDLED_CHECKPOINT.is_dir() else None,
+        help="PyTorch checkpoint that the model was exported from (default: the bundled model's, "
+        f"where its recipe has left it in {BUNDLED_CHECKPOINT})",
     )
     parser.add_argument(
         "--model",
@@ -52,7 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def load_backends(checkpoint: Path | None, model: Path, threads: int) -> Backends:
     """Load PyTorch and each graph of `model`, each to run on `threads` CPU threads.
 
-    What is absent is named and left out.
+    Where `model` has no fp32 graph, as the bundled one, the checkpoint's is exported for the
+    while. What is absent is named and left out.
 
     Raises:
         ModelError: a folder cannot be loaded, or they are not the same classifier.
@@ -67,10 +77,13 @@ def load_backends(checkpoint: Path | None, model: Path, threads: int) -> Backend
         predictors[PYTORCH] = reference.predict_label
         known[PYTORCH] = reference.labels, reference.sampling_rate
     for name, file in GRAPHS.items():
-        if not (model / file).is_file():
+        if (model / file).is_file():
+            graph = EmotionModel.load(model, file_name=file, threads=threads)
+        elif file == FP32 and checkpoint is not None:
+            graph = _exported(checkpoint, threads)
+        else:
             print(f"No {name} row: {model.name} has no {file}.")
             continue
-        graph = EmotionModel.load(model, file_name=file, threads=threads)
         predictors[name] = _predictor(graph)
         known[name] = graph.labels, graph.sampling_rate
     if not known:
@@ -87,3 +100,10 @@ def load_backends(checkpoint: Path | None, model: Path, threads: int) -> Backend
 
 def _predictor(model: EmotionModel) -> Predictor:
     return lambda samples: model.predict(samples, model.sampling_rate).label
+
+
+def _exported(checkpoint: Path, threads: int) -> EmotionModel:
+    """Export the fp32 graph of `checkpoint` into a passing folder, and load it."""
+    with tempfile.TemporaryDirectory() as folder:
+        export_fp32(checkpoint, Path(folder))
+        return EmotionModel.load(folder, file_name=FP32, threads=threads)

@@ -21,7 +21,6 @@ import argparse
 import logging
 import os
 import shlex
-import shutil
 import sys
 import tempfile
 from importlib.metadata import version
@@ -29,7 +28,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from optimum.exporters.onnx import onnx_export_from_model
 from tqdm import tqdm
 from transformers.utils import logging as transformers_logging
 
@@ -39,8 +37,8 @@ from emo_listen.settings import ModelSettings
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "train"))
 
-from checkpoint import NEEDED_FILES, PyTorchModel, load_classifier
-from fold import fold_weight_norm
+from checkpoint import NEEDED_FILES, PyTorchModel
+from graph import FP32, OPSET, export_fp32
 from onnx_card import extend_model_card
 from parity import compare, print_parity, speech_windows
 from precision_scores import AccuracyDropError, accuracy_drop, print_scores, score_predictors
@@ -48,16 +46,12 @@ from quantize_int8 import SUMMARY, quantize_int8
 from recordings import Clip, bundled_speech, join, load_clips
 from splits import SPLITS
 
-OPSET = 18
-"""ONNX operator set that is written: what Optimum chooses for HuBERT with this PyTorch."""
-
 CALIBRATION_WINDOW = 3.0
 """Length of the windows of speech on which outlier channels are found, in seconds."""
 
 CALIBRATION_WINDOWS = 8
 """How many."""
 
-FP32 = "onnx/model.onnx"
 INT8 = "onnx/model_quantized.onnx"
 VERSIONS = ("emo-listen", "onnx", "onnxruntime", "optimum", "optimum-onnx", "torch", "transformers")
 
@@ -73,7 +67,12 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         "--data", help="corpus to compare and to score on, as train/finetune.py takes it"
     )
     parser.add_argument(
-        "--split", choices=SPLITS, default="validation", help="its split (default: validation)"
+        "--split",
+        choices=SPLITS,
+        nargs="+",
+        default=["validation"],
+        help="its splits: the first decides whether int8 is refused, the others are reported "
+        "(default: validation)",
     )
     parser.add_argument(
         "--max-accuracy-drop",
@@ -97,8 +96,10 @@ def run(args: argparse.Namespace, command: str) -> None:
         raise ModelError(f"--output {args.output} is a file: name a folder")
     reference = PyTorchModel.load(args.checkpoint)
     rate = reference.sampling_rate
-    clips = load_clips(args.data, args.split, rate) if args.data else []
-    speech = join(clips) if clips else bundled_speech(rate)
+    splits = {
+        split: load_clips(args.data, split, rate) for split in args.split if args.data is not None
+    }
+    speech = join(splits[args.split[0]]) if splits else bundled_speech(rate)
 
     args.output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=args.output.parent, prefix=".to_onnx-") as staging:
@@ -124,7 +125,7 @@ def run(args: argparse.Namespace, command: str) -> None:
             },
         }
         settings.write(folder)
-        refusal = score(args, folder, settings, reference, models, clips) if clips else None
+        refusal = score(args, folder, settings, reference, models, splits) if splits else None
         extend_model_card(args.checkpoint, folder, settings)
         install(folder, args.output)
 
@@ -132,7 +133,7 @@ def run(args: argparse.Namespace, command: str) -> None:
         if (args.output / name).is_file():
             size = (args.output / name).stat().st_size
             print(f"Wrote {args.output / name} ({size / 1e6:.1f} MB)")
-    if not clips:
+    if not splits:
         print("The accuracy of int8 was not checked: give --data to check it.")
     if refusal:
         raise refusal
@@ -146,26 +147,11 @@ def export(checkpoint: Path, folder: Path, inputs: list[NDArray[np.float32]]) ->
         folder: where to.
         inputs: `input_values` `(1, n_samples)` of speech, for `quantize_int8`.
     """
-    # Tracing the scaled-dot-product kernel warns, and adds a few operators for nothing.
-    model = load_classifier(checkpoint, attn_implementation="eager")
-    with tqdm(total=3, desc="export", unit="step") as progress:
-        fold_weight_norm(model)
-        progress.update()
-        onnx_export_from_model(
-            model,
-            folder / "onnx",
-            task="audio-classification",
-            opset=OPSET,
-            do_validation=False,  # Optimum's is on random input, ours on speech
-        )
+    with tqdm(total=2, desc="export", unit="graph") as progress:
+        export_fp32(checkpoint, folder)
         progress.update()
         quantize_int8(folder / FP32, inputs)
         progress.update()
-    for file in (folder / "onnx").iterdir():
-        if file.suffix != ".onnx":
-            file.unlink()
-    for name in NEEDED_FILES:
-        shutil.copyfile(checkpoint / name, folder / name)
 
 
 def score(
@@ -174,27 +160,28 @@ def score(
     settings: ModelSettings,
     reference: PyTorchModel,
     models: list[EmotionModel],
-    clips: list[Clip],
+    splits: dict[str, list[Clip]],
 ) -> AccuracyDropError | None:
     """Score PyTorch, fp32 and int8, note it in `settings`, and drop int8 if it loses too much."""
     fp32, int8 = models
-    scores = score_predictors(
-        {
-            "pytorch": reference.predict_label,
-            "fp32": lambda samples: fp32.predict(samples, fp32.sampling_rate).label,
-            "int8": lambda samples: int8.predict(samples, int8.sampling_rate).label,
-        },
-        clips,
-        reference.labels,
-    )
-    print_scores(scores, args.split)
-    refusal = accuracy_drop(scores, args.max_accuracy_drop)
-    if refusal:
-        (folder / INT8).unlink()
-        del settings.sha256[INT8], scores["int8"]
-        del settings.origin["export"]["int8"]
-        del settings.origin["export"]["largest_logit_difference"]["int8"]
-    settings.scores.setdefault(args.split, {}).update(scores)
+    predictors = {
+        "pytorch": reference.predict_label,
+        "fp32": lambda samples: fp32.predict(samples, fp32.sampling_rate).label,
+        "int8": lambda samples: int8.predict(samples, int8.sampling_rate).label,
+    }
+    refusal = None
+    for split, clips in splits.items():
+        scores = score_predictors(predictors, clips, reference.labels)
+        print_scores(scores, split)
+        settings.scores.setdefault(split, {}).update(scores)
+        if split == args.split[0]:
+            refusal = accuracy_drop(scores, args.max_accuracy_drop)
+        if refusal:
+            (folder / INT8).unlink()
+            del settings.sha256[INT8], scores["int8"], settings.scores[split]["int8"]
+            del settings.origin["export"]["int8"]
+            del settings.origin["export"]["largest_logit_difference"]["int8"]
+            break
     settings.write(folder)
     return refusal
 

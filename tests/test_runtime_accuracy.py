@@ -41,4 +41,4 @@ def test_accuracy_on_a_fixed_part_of_the_validation_actors(
             correct.append(prediction.label == emotion)
     assert len(correct) == 120
     # Chance is 0.17; people who only hear the clips agree with the actor in 0.41.
-    assert sum(correct) / len(correct) > 0.45
+    assert sum(correct) / len(correct) > 0.6

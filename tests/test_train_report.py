@@ -1,5 +1,7 @@
 """What a checkpoint tells of its origin."""
 
+from typing import Any
+
 import numpy as np
 
 from emo_listen.settings import ModelSettings
@@ -9,7 +11,7 @@ from scoring import Score
 
 
 def training(**changes):
-    values = {
+    values: dict[str, Any] = {
         "base_model": "student",
         "base_model_origin": {},
         "data": "crema-d",

@@ -1,0 +1,40 @@
+"""Export a checkpoint's network to an fp32 ONNX graph, through Optimum."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from optimum.exporters.onnx import onnx_export_from_model
+
+from checkpoint import NEEDED_FILES, load_classifier
+from fold import fold_weight_norm
+
+OPSET = 18
+"""ONNX operator set that is written: what Optimum chooses for HuBERT with this PyTorch."""
+
+FP32 = "onnx/model.onnx"
+"""Where the hub's layout keeps the graph, below the model's folder."""
+
+
+def export_fp32(checkpoint: Path, folder: Path) -> None:
+    """Write the fp32 graph and the hub's configuration files of `checkpoint` into `folder`.
+
+    Raises:
+        ModelError: not a checkpoint of an audio classifier.
+    """
+    # Tracing the scaled-dot-product kernel warns, and adds a few operators for nothing.
+    model = load_classifier(checkpoint, attn_implementation="eager")
+    fold_weight_norm(model)
+    onnx_export_from_model(
+        model,
+        folder / "onnx",
+        task="audio-classification",
+        opset=OPSET,
+        do_validation=False,  # Optimum's is on random input, ours on speech
+    )
+    for file in (folder / "onnx").iterdir():
+        if file.suffix != ".onnx":
+            file.unlink()
+    for name in NEEDED_FILES:
+        shutil.copyfile(checkpoint / name, folder / name)
