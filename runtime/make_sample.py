@@ -50,11 +50,11 @@ class Sentence:
 
 
 SENTENCES = (
-    Sentence("The meeting begins at ten, in the small room.", "en-us+m3", 45, 80, 160, 0.3),
+    Sentence("The meeting begins at ten, in the small room.", "en-us+klatt4", 20, 80, 220, 0.3),
     Sentence("No! I have told you three times! Get out!", "en-us+m7", 80, 200, 200, 0.95),
+    Sentence("Oh, that is wonderful! I can not believe it!", "en-us+f3", 78, 130, 250, 0.7),
     Sentence("It is over. There is nothing left to say.", "en-us+f2", 20, 20, 100, 0.12),
-    Sentence("Oh, that is wonderful! I can not believe it!", "en-us+f4", 85, 200, 190, 0.7),
-    Sentence("Did you hear that? Somebody is in the house.", "en-us+f5", 95, 60, 210, 0.25),
+    Sentence("Did you hear that? Somebody is in the house.", "en-us+whisper", 16, 60, 235, 0.25),
 )
 
 
