@@ -47,5 +47,5 @@ def bundled_model() -> EmotionModel:
 
 @pytest.fixture(scope="session")
 def sample_file() -> Path:
-    """17.3 s of a synthetic voice, which the package brings."""
+    """A synthetic voice, which the package brings."""
     return REPOSITORY / "runtime" / "emo_listen" / "samples" / "demo.ogg"
