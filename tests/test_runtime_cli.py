@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import pty
 import signal
@@ -74,7 +75,7 @@ def test_text_has_a_line_for_each_event(sample_file: Path) -> None:
     result = run("--device", sample_file, "--format", "text", "--window", "2", "--hop", "2")
     assert result.returncode == 0
     lines = result.stdout.splitlines()
-    assert len(lines) == 10
+    assert len(lines) == math.ceil(soundfile.info(sample_file).duration / 2)
     assert lines[1].split()[:4] == ["2.0", "-", "4.0", "s"]
     assert "%" in lines[1]
     assert "\x1b" not in result.stdout
