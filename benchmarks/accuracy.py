@@ -35,7 +35,7 @@ from plots import plot_confusion
 from precision_scores import check_labels, score_labels
 from recordings import load_clips
 from splits import SPLITS
-from timing import interleave, machine, print_machine, summarise
+from timing import REST, interleave, machine, print_machine, summarise
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
@@ -73,7 +73,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     check_labels(clips, backends.labels)
     told = machine()
     answers, seconds = interleave(
-        backends.predictors, tqdm([clip.samples for clip in clips], desc="score", unit="clip")
+        backends.predictors,
+        tqdm([clip.samples for clip in clips], desc="score", unit="clip"),
+        rest=REST if args.threads > 1 else 0.0,
     )
 
     expected = [clip.label for clip in clips]

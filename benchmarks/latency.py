@@ -32,7 +32,7 @@ from backends import PYTORCH, add_arguments, load_backends
 from latency_plot import plot_latency
 from parity import speech_windows
 from recordings import bundled_speech, join, load_clips
-from timing import interleave, machine, print_machine, summarise
+from timing import REST, interleave, machine, print_machine, summarise
 
 CLIPS = 24
 """Recordings of a corpus that are joined to cut windows from."""
@@ -86,7 +86,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         for window in args.windows:
             windows = speech_windows(speech, round(window * rate), args.rounds)
             label = f"{window:g} s, {threads} thread(s)"
-            _, seconds = interleave(backends.predictors, tqdm(windows, desc=label, unit="window"))
+            _, seconds = interleave(
+                backends.predictors,
+                tqdm(windows, desc=label, unit="window"),
+                rest=REST if threads > 1 else 0.0,
+            )
             for name in backends.predictors:
                 rows.append(
                     {

@@ -1,8 +1,8 @@
 """Time several backends side by side: interleaved, warmed up, summarised by medians.
 
 Interleaving lets a change in the machine's speed hit every backend alike. Between two
-calls the clock rests, because thread pools spin for some milliseconds after each call and
-would slow whichever backend comes next.
+calls of several threads the clock rests, because thread pools spin for tens of milliseconds
+after each call and would slow whichever backend comes next.
 """
 
 from __future__ import annotations
@@ -23,8 +23,12 @@ Samples = NDArray[np.float32]
 Predictor = Callable[[Samples], str]
 """Gives the label of samples `(n_samples,)` at the model's own rate."""
 
-REST = 0.01
-"""Time between two calls, in seconds."""
+REST = 0.1
+"""Time between two calls of backends with thread pools, in seconds.
+
+Measured: on two cores, with 2 threads, onnxruntime's int8 takes 50 ms when it is called 10 ms
+after another session, 18 ms after 60 ms or alone.
+"""
 
 BUSY = 0.5
 """Load above which other work disturbs the times."""
@@ -33,13 +37,17 @@ PACKAGES = ("numpy", "onnxruntime", "torch", "transformers")
 
 
 def interleave(
-    predictors: dict[str, Predictor], clips: Iterable[Samples], warm_up: int = 2
+    predictors: dict[str, Predictor],
+    clips: Iterable[Samples],
+    rest: float = 0.0,
+    warm_up: int = 2,
 ) -> tuple[dict[str, list[str]], dict[str, list[float]]]:
     """Give each clip to each predictor in turn, and time each call.
 
     Args:
         predictors: by name.
         clips: recordings `(n_samples,)`, of any lengths.
+        rest: time before each call, in seconds: `REST` where backends run on several threads.
         warm_up: untimed calls of each predictor beforehand, on the first clip.
 
     Returns:
@@ -52,7 +60,7 @@ def interleave(
             for predict in predictors.values():
                 predict(clip)
         for name, predict in predictors.items():
-            time.sleep(REST)
+            time.sleep(rest)
             start = time.perf_counter()
             label = predict(clip)
             seconds[name].append(time.perf_counter() - start)
