@@ -76,3 +76,30 @@ def plot_learning_curves(log: list[dict[str, Any]], path: Path) -> None:
             axes.legend()
     figure.savefig(path, dpi=130)
     plt.close(figure)
+
+
+def plot_reliability(
+    diagrams: dict[str, list[tuple[float, float, int]]], title: str, path: Path
+) -> None:
+    """Draw how often a model is right at each confidence, and how often it is that confident.
+
+    Args:
+        diagrams: by name, a mean confidence, an accuracy (fractions) and a count for each bin.
+        title: above the picture.
+        path: of the PNG.
+    """
+    figure, (upper, lower) = plt.subplots(
+        2, 1, figsize=(5, 6), sharex=True, height_ratios=[3, 1], layout="constrained"
+    )
+    upper.plot([0, 1], [0, 1], "--", color="grey", label="as right as it is sure")
+    for name, bins in diagrams.items():
+        confidences, right, counts = zip(*bins, strict=True)
+        upper.plot(confidences, right, marker="o", label=name)
+        lower.plot(confidences, counts, marker="o")
+    upper.set(title=title, ylabel="fraction that is right", xlim=(0, 1), ylim=(0, 1))
+    lower.set(xlabel="confidence", ylabel="clips", ylim=(0, None))
+    for axes in (upper, lower):
+        axes.grid(alpha=0.3)
+    upper.legend()
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
