@@ -163,7 +163,7 @@ def run_distill(corpus, encoder, folder, *options):
     return distill.main([str(word) for word in (*places, *sizes, *options)])
 
 
-def test_distillation_learns_and_resumes(corpus, encoder, tmp_path):
+def test_distillation_learns_and_resumes(corpus, encoder, tmp_path, monkeypatch):
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     options = ("--front_end_steps", "40", "--steps", "20")
     assert run_distill(corpus, encoder, whole, *options) == 0
@@ -175,10 +175,18 @@ def test_distillation_learns_and_resumes(corpus, encoder, tmp_path):
     assert len(of_layers[-1]) == LAYERS + 1
     assert (whole / "distillation.png").stat().st_size > 5000
 
-    # Stopped after 10 of the 20 steps of the second stage, then given the same command again.
-    run_distill(corpus, encoder, halves, *options)
-    state_path = halves / f"layers-{distill.STATE_FILE}"
-    state_path.unlink()
+    # Stopped at step 15 of the second stage, whose state was saved at step 10.
+    crops = distill.Crops.__call__
+
+    def interrupted(self, step):
+        if step == 40 + 15:
+            raise KeyboardInterrupt
+        return crops(self, step)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(distill.Crops, "__call__", interrupted)
+        run_distill(corpus, encoder, halves, *options)
+    assert torch.load(halves / f"layers-{distill.STATE_FILE}", weights_only=True)["step"] == 10
     assert run_distill(corpus, encoder, halves, *options) == 0
     first, second = (HubertModel.from_pretrained(folder).state_dict() for folder in (whole, halves))
     assert all(torch.allclose(first[name], second[name], atol=1e-5) for name in first)
