@@ -16,7 +16,6 @@ The test split is for the one final figure of a finished model: choose on valida
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,16 +25,15 @@ from rich.table import Table
 from sklearn.metrics import confusion_matrix
 from tqdm import tqdm
 
-from emo_listen.errors import EmoListenError
-
 sys.path += [str(Path(__file__).resolve().parents[1] / folder) for folder in ("export", "train")]
 
-from backends import PYTORCH, add_arguments, load_backends
+from backends import PYTORCH, load_backends
+from command import add_arguments, run_benchmark
 from plots import plot_confusion
 from precision_scores import check_labels, score_labels
 from recordings import load_clips
 from splits import SPLITS
-from timing import REST, interleave, machine, print_machine, summarise
+from timing import interleave, machine, print_machine, summarise
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
@@ -52,12 +50,6 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         "--limit", type=int, help="take about this many clips, equally many of each class"
     )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("runs/benchmarks"),
-        help="folder for the pictures (default: runs/benchmarks)",
-    )
     return parser.parse_args(argv)
 
 
@@ -75,7 +67,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     answers, seconds = interleave(
         backends.predictors,
         tqdm([clip.samples for clip in clips], desc="score", unit="clip"),
-        rest=REST if args.threads > 1 else 0.0,
+        threads=args.threads,
     )
 
     expected = [clip.label for clip in clips]
@@ -127,17 +119,5 @@ def print_results(results: dict[str, dict[str, Any]], split: str, threads: int) 
     Console().print(table)
 
 
-def main() -> int:
-    """Run the command line, and return its exit code."""
-    args = parse_args(sys.argv[1:])
-    try:
-        document = run(args)
-    except EmoListenError as error:
-        print(f"accuracy.py: error: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps(document))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_benchmark(parse_args, run))

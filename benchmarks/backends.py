@@ -6,9 +6,9 @@ user of transformers runs, both from sound to label.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -16,15 +16,11 @@ import torch
 from checkpoint import PyTorchModel
 from emo_listen import EmotionModel
 from emo_listen.errors import ModelError
-from emo_listen.model import BUNDLED_MODEL
-from graph import FP32, export_fp32
+from graph import FP32, INT8, export_fp32
 from timing import Predictor
 
 PYTORCH = "PyTorch"
-GRAPHS = {"ONNX fp32": FP32, "ONNX int8": "onnx/model_quantized.onnx"}
-
-BUNDLED_CHECKPOINT = Path("runs/crema-d-compact")
-"""Where the recipe of the bundled model leaves its checkpoint."""
+GRAPHS = {"ONNX fp32": FP32, "ONNX int8": INT8}
 
 
 @dataclass
@@ -39,23 +35,6 @@ class Backends:
 
     sampling_rate: int
     """Rate of the sound that they all take, in Hz."""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that name the models."""
-    parser.add_argument(
-        "--checkpoint",
-        type=Path,
-        default=BUNDLED_CHECKPOINT if BUNDLED_CHECKPOINT.is_dir() else None,
-        help="PyTorch checkpoint that the model was exported from (default: the bundled model's, "
-        f"where its recipe has left it in {BUNDLED_CHECKPOINT})",
-    )
-    parser.add_argument(
-        "--model",
-        type=Path,
-        default=BUNDLED_MODEL,
-        help="model folder that export/to_onnx.py wrote (default: the bundled model)",
-    )
 
 
 def load_backends(checkpoint: Path | None, model: Path, threads: int) -> Backends:
@@ -80,7 +59,8 @@ def load_backends(checkpoint: Path | None, model: Path, threads: int) -> Backend
         if (model / file).is_file():
             graph = EmotionModel.load(model, file_name=file, threads=threads)
         elif file == FP32 and checkpoint is not None:
-            graph = _exported(checkpoint, threads)
+            exported = Path(_exported(checkpoint).name)
+            graph = EmotionModel.load(exported, file_name=file, threads=threads)
         else:
             print(f"No {name} row: {model.name} has no {file}.")
             continue
@@ -102,8 +82,9 @@ def _predictor(model: EmotionModel) -> Predictor:
     return lambda samples: model.predict(samples, model.sampling_rate).label
 
 
-def _exported(checkpoint: Path, threads: int) -> EmotionModel:
-    """Export the fp32 graph of `checkpoint` into a passing folder, and load it."""
-    with tempfile.TemporaryDirectory() as folder:
-        export_fp32(checkpoint, Path(folder))
-        return EmotionModel.load(folder, file_name=FP32, threads=threads)
+@cache
+def _exported(checkpoint: Path) -> tempfile.TemporaryDirectory[str]:
+    """Export the fp32 graph of `checkpoint` once, into a folder that goes with the process."""
+    folder = tempfile.TemporaryDirectory()
+    export_fp32(checkpoint, Path(folder.name))
+    return folder

@@ -15,7 +15,6 @@ The speech is the corpus's validation split where --data is given, else the pack
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,15 +23,14 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from emo_listen.errors import EmoListenError
-
 sys.path += [str(Path(__file__).resolve().parents[1] / folder) for folder in ("export", "train")]
 
-from backends import PYTORCH, add_arguments, load_backends
+from backends import PYTORCH, load_backends
+from command import add_arguments, run_benchmark
 from latency_plot import plot_latency
 from parity import speech_windows
 from recordings import bundled_speech, join, load_clips
-from timing import REST, interleave, machine, print_machine, summarise
+from timing import interleave, machine, print_machine, summarise
 
 CLIPS = 24
 """Recordings of a corpus that are joined to cut windows from."""
@@ -57,12 +55,6 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--rounds", type=int, default=30, help="windows timed at each length (default: 30)"
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("runs/benchmarks"),
-        help="folder for the picture (default: runs/benchmarks)",
     )
     return parser.parse_args(argv)
 
@@ -89,7 +81,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             _, seconds = interleave(
                 backends.predictors,
                 tqdm(windows, desc=label, unit="window"),
-                rest=REST if threads > 1 else 0.0,
+                threads=threads,
             )
             for name in backends.predictors:
                 rows.append(
@@ -152,17 +144,5 @@ def print_rows(rows: list[dict[str, Any]]) -> None:
     Console().print(table)
 
 
-def main() -> int:
-    """Run the command line, and return its exit code."""
-    args = parse_args(sys.argv[1:])
-    try:
-        document = run(args)
-    except EmoListenError as error:
-        print(f"latency.py: error: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps(document))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_benchmark(parse_args, run))

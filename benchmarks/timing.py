@@ -39,7 +39,7 @@ PACKAGES = ("numpy", "onnxruntime", "torch", "transformers")
 def interleave(
     predictors: dict[str, Predictor],
     clips: Iterable[Samples],
-    rest: float = 0.0,
+    threads: int = 1,
     warm_up: int = 2,
 ) -> tuple[dict[str, list[str]], dict[str, list[float]]]:
     """Give each clip to each predictor in turn, and time each call.
@@ -47,7 +47,7 @@ def interleave(
     Args:
         predictors: by name.
         clips: recordings `(n_samples,)`, of any lengths.
-        rest: time before each call, in seconds: `REST` where backends run on several threads.
+        threads: on which each predictor runs; on several, the clock rests before each call.
         warm_up: untimed calls of each predictor beforehand, on the first clip.
 
     Returns:
@@ -55,6 +55,7 @@ def interleave(
     """
     labels: dict[str, list[str]] = {name: [] for name in predictors}
     seconds: dict[str, list[float]] = {name: [] for name in predictors}
+    rest = REST if threads > 1 else 0.0
     for index, clip in enumerate(clips):
         for _ in range(warm_up if index == 0 else 0):
             for predict in predictors.values():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import onnxruntime
 from optimum.exporters.onnx import onnx_export_from_model
 
 from checkpoint import NEEDED_FILES, load_classifier
@@ -15,6 +16,9 @@ OPSET = 18
 
 FP32 = "onnx/model.onnx"
 """Where the hub's layout keeps the graph, below the model's folder."""
+
+INT8 = "onnx/model_quantized.onnx"
+"""Where it keeps the quantized graph."""
 
 
 def export_fp32(checkpoint: Path, folder: Path) -> None:
@@ -38,3 +42,10 @@ def export_fp32(checkpoint: Path, folder: Path) -> None:
             file.unlink()
     for name in NEEDED_FILES:
         shutil.copyfile(checkpoint / name, folder / name)
+
+
+def open_graph(graph: Path | bytes) -> onnxruntime.InferenceSession:
+    """Open a graph, a file's or serialized, on one CPU thread."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 
 from emo_listen.settings import ModelSettings
+from graph import FP32, INT8
+from model_card import with_last_section
 
 CARD = "README.md"
 HEADING = "## ONNX"
@@ -22,18 +24,17 @@ def extend_model_card(checkpoint: Path, folder: Path, settings: ModelSettings) -
     for picture in checkpoint.glob("*.png"):
         if picture.name in card:
             shutil.copyfile(picture, folder / picture.name)
-    card = card.partition(f"\n{HEADING}\n")[0].rstrip()
-    section = "\n".join(onnx_section(folder, settings))
-    (folder / CARD).write_text(f"{card}\n\n{section}\n", encoding="utf-8")
+    card = with_last_section(card, HEADING, onnx_section(folder, settings))
+    (folder / CARD).write_text(card, encoding="utf-8")
 
 
 def onnx_section(folder: Path, settings: ModelSettings) -> list[str]:
     """Lines of Markdown on the graphs in `folder`, their scores, and how to run them."""
     made = settings.origin["export"]
-    lines = [HEADING, "", "Exported by `export/to_onnx.py` of emo-listen:", ""]
+    lines = ["Exported by `export/to_onnx.py` of emo-listen:", ""]
     lines += ["```", made["command"], "```", ""]
     lines += ["| file | size | largest difference to PyTorch's logits |", "| --- | --- | --- |"]
-    for name, key in (("onnx/model.onnx", "fp32"), ("onnx/model_quantized.onnx", "int8")):
+    for name, key in ((FP32, "fp32"), (INT8, "int8")):
         if (folder / name).is_file():
             size = (folder / name).stat().st_size / 1e6
             difference = made["largest_logit_difference"][key]

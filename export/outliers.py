@@ -14,9 +14,10 @@ distilled from it 0.022 and 0.006 (16 channels, 44 clips), at no difference in t
 from __future__ import annotations
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
+
+from graph import open_graph
 
 OUTLIER_RATIO = 5.0
 """A channel is an outlier above this many times the 90th percentile of all channels' peaks."""
@@ -96,11 +97,7 @@ def _channel_peaks(
     probe.CopyFrom(model)
     del probe.graph.output[:]
     probe.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in tensors)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        probe.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = open_graph(probe.SerializeToString())
     peaks: dict[str, NDArray[np.float32]] = {}
     for input_values in inputs:
         found = session.run(tensors, {"input_values": input_values})

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
@@ -14,6 +13,7 @@ from tqdm import tqdm
 
 from checkpoint import PyTorchModel
 from emo_listen.errors import EmoListenError
+from graph import open_graph
 
 WINDOW_LENGTHS = (0.1, 0.5, 1.0, 3.0, 5.0, 10.0)
 """Window lengths that are compared, in seconds: from the shortest that a listener takes."""
@@ -51,7 +51,7 @@ def compare(
     Raises:
         ParityError: a logit of `fp32` differs by more than `LARGEST_DIFFERENCE`.
     """
-    sessions = {path: _session(path) for path in (fp32, int8)}
+    sessions = {path: open_graph(path) for path in (fp32, int8)}
     rows = []
     for seconds in tqdm(WINDOW_LENGTHS, desc="compare with PyTorch", unit="length"):
         differences = {fp32: 0.0, int8: 0.0}
@@ -98,9 +98,3 @@ def speech_windows(
     speech = np.tile(speech, repeats)
     starts = np.linspace(0, len(speech) - length, count).astype(int)
     return [speech[start : start + length] for start in starts]
-
-
-def _session(path: Path) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

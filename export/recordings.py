@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from audio_cache import decode_corpus, print_faults
+from audio_cache import decode_corpus, print_faults, to_float
 from corpora import load_corpus
 from emo_listen.audio import load_audio
 from emo_listen.demo import SAMPLE
@@ -64,11 +64,7 @@ def load_clips(data: str, split: str, sampling_rate: int, limit: int | None = No
             if limit is not None:
                 clips = clips.select(_spread(clips["label"], limit))
         return [
-            Clip(
-                row["name"],
-                row["label"],
-                np.asarray(row["samples"], np.float32) / np.float32(32768),
-            )
+            Clip(row["name"], row["label"], to_float(row["samples"]))
             for row in clips.with_format("numpy")
         ]
 

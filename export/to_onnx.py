@@ -38,7 +38,7 @@ from emo_listen.settings import ModelSettings
 sys.path.append(str(Path(__file__).resolve().parents[1] / "train"))
 
 from checkpoint import NEEDED_FILES, PyTorchModel
-from graph import FP32, OPSET, export_fp32
+from graph import FP32, INT8, OPSET, export_fp32
 from onnx_card import extend_model_card
 from parity import compare, print_parity, speech_windows
 from precision_scores import AccuracyDropError, accuracy_drop, print_scores, score_predictors
@@ -52,7 +52,6 @@ CALIBRATION_WINDOW = 3.0
 CALIBRATION_WINDOWS = 8
 """How many."""
 
-INT8 = "onnx/model_quantized.onnx"
 VERSIONS = ("emo-listen", "onnx", "onnxruntime", "optimum", "optimum-onnx", "torch", "transformers")
 
 

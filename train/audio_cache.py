@@ -23,6 +23,9 @@ from emo_listen.errors import CorpusError
 FORMAT = 1
 """Raised whenever decoding changes, so that old caches are not taken for new ones."""
 
+FULL_SCALE = 32768
+"""What a sample of 1 is stored as."""
+
 SILENT_BELOW = 1e-4
 """Peak (full scale is 1) below which a clip is silent: -80 dBFS."""
 
@@ -119,7 +122,7 @@ def decode_row(row: dict[str, Any], sampling_rate: int) -> dict[str, Any]:
             fault = f"shorter than {MIN_SECONDS} s"
     if fault:
         samples = np.zeros(0, np.float32)
-    pcm = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
+    pcm = np.clip(np.rint(samples * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
     return {
         "samples": pcm,
         "length": pcm.size,
@@ -142,6 +145,11 @@ def read_sound(audio: dict[str, Any], sampling_rate: int) -> np.ndarray:
         raise FileNotFoundError(audio["path"])
     samples, rate = soundfile.read(source, dtype="float32", always_2d=True)
     return resample(mix_down(samples), rate, sampling_rate)
+
+
+def to_float(samples: np.ndarray) -> np.ndarray:
+    """Turn stored int16 samples, of any shape, into float32 within -1 to 1."""
+    return samples.astype(np.float32) / np.float32(FULL_SCALE)
 
 
 def print_faults(faults: dict[str, str]) -> None:

@@ -24,11 +24,12 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from tqdm import tqdm
 
-from audio_cache import decode_corpus, print_faults
+from audio_cache import decode_corpus, print_faults, to_float
 from corpora import load_corpus
 from emo_listen import EmotionModel
 from emo_listen.errors import CorpusError, EmoListenError
 from emo_listen.settings import ModelSettings
+from model_card import with_last_section
 from plots import plot_reliability
 from splits import split_corpus
 
@@ -99,7 +100,7 @@ def log_scores(
     rows = clips.with_format("numpy", columns=["samples"])
     scores = []
     for i in tqdm(range(len(clips)), desc=f"{SPLIT} clips", unit="clip"):
-        samples = np.asarray(rows[i]["samples"], np.float32) / np.float32(32768)
+        samples = to_float(rows[i]["samples"])
         scores.append(list(model.predict(samples, model.sampling_rate).scores.values()))
     classes = np.array([model.labels.index(label) for label in clips["label"]])
     return np.log(np.maximum(np.array(scores), 1e-12)), classes
@@ -132,17 +133,13 @@ def calibrate(folder: Path, data: str, cache_dir: Path, command: str) -> float:
         f"Temperature {temperature:.2f}, fitted on the {SPLIT} split ({len(classes)} clips): "
         f"expected calibration error {before:.3f} before, {after:.3f} after ({BINS} bins)."
     )
-    extend_card(folder / "README.md", [told, "", "```", command, "```", "", f"![]({PICTURE})"])
+    card = folder / "README.md"
+    if card.is_file():
+        section = [told, "", "```", command, "```", "", f"![]({PICTURE})"]
+        text = with_last_section(card.read_text(encoding="utf-8"), HEADING, section)
+        card.write_text(text, encoding="utf-8")
     print(told)
     return temperature
-
-
-def extend_card(card: Path, lines: list[str]) -> None:
-    """Replace the card's section on calibration, which is its last, where there is a card."""
-    if card.is_file():
-        rest = card.read_text(encoding="utf-8").partition(f"\n{HEADING}\n")[0].rstrip()
-        text = "\n".join([rest, "", HEADING, "", *lines, ""])
-        card.write_text(text, encoding="utf-8")
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:

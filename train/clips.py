@@ -11,6 +11,8 @@ import torch
 from torch.utils.data import Dataset, Sampler
 from transformers import SequenceFeatureExtractor
 
+from audio_cache import to_float
+
 
 def column(row: Any, name: str) -> np.ndarray:
     """One row's list column as a numpy array, without a copy; `row` is a one-row Arrow table."""
@@ -51,7 +53,7 @@ class Clips(Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Return `input_values` float32 (n_samples,), `length` (samples) and `labels`."""
-        samples = column(self.rows[index], "samples").astype(np.float32) / 32768.0
+        samples = to_float(column(self.rows[index], "samples"))
         if self.max_length and len(samples) > self.max_length:
             start = int(torch.randint(len(samples) - self.max_length + 1, ()))
             samples = samples[start : start + self.max_length]

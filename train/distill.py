@@ -20,23 +20,20 @@ import shlex
 import sys
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import torch
 from tqdm import tqdm
 from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor, set_seed
 
-from audio_cache import decode_corpus, print_faults
+from audio_cache import decode_corpus, print_faults, to_float
 from corpora import load_corpus
 from emo_listen.errors import EmoListenError
 from emo_listen.settings import ModelSettings
+from plots import plot_distillation
 from provenance import public_name
 from splits import split_corpus
 from student import build_student, steady_positions
 from teacher import Teacher, load_teacher
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 
 SAMPLING_RATE = 16000
 STATE_FILE = "training_state.pt"
@@ -73,8 +70,7 @@ class Crops:
         """`input_values` `(batch_size, n_samples)` of one step: zero mean, unit variance."""
         rng = np.random.default_rng([self.seed, step])
         starts = rng.integers(0, len(self.stream) - self.length, self.batch_size)
-        samples = np.stack([self.stream[s : s + self.length] for s in starts]).astype(np.float32)
-        samples /= 32768.0
+        samples = to_float(np.stack([self.stream[s : s + self.length] for s in starts]))
         samples -= samples.mean(axis=1, keepdims=True)
         samples /= np.sqrt(samples.var(axis=1, keepdims=True) + 1e-7)
         return torch.from_numpy(samples)
@@ -178,24 +174,6 @@ def train_stage(
             state_path.with_suffix(".tmp").replace(state_path)
 
 
-def plot_curves(folder: Path) -> list[float]:
-    """Draw the error of each hidden state over the steps of both stages; return the last ones."""
-    rows = [json.loads(line) for line in (folder / LOG_FILE).read_text().splitlines()]
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, constrained_layout=True)
-    for axis, stage in zip(axes, ("front_end", "layers"), strict=True):
-        of_stage = {row["step"]: row["errors"] for row in rows if row["stage"] == stage}
-        steps = sorted(of_stage)
-        for index in range(len(of_stage[steps[0]]) if steps else 0):
-            axis.plot(steps, [of_stage[s][index] for s in steps], label=f"hidden state {index}")
-        axis.set(title=stage.replace("_", " "), xlabel="step", yscale="log")
-        axis.grid(alpha=0.3, which="both")
-        axis.legend()
-    axes[0].set_ylabel("squared error / variance")
-    figure.savefig(folder / "distillation.png", dpi=120)
-    plt.close(figure)
-    return rows[-1]["errors"]
-
-
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
@@ -244,13 +222,14 @@ def run(args: argparse.Namespace, command: str) -> None:
     Wav2Vec2FeatureExtractor(
         sampling_rate=SAMPLING_RATE, do_normalize=True, return_attention_mask=True
     ).save_pretrained(args.output)
-    last_errors = plot_curves(args.output)
+    log = [json.loads(line) for line in (args.output / LOG_FILE).read_text().splitlines()]
+    plot_distillation(log, args.output / "distillation.png")
     ModelSettings(
         origin={
             "teacher": public_name(args.teacher),
             "data": f"{public_name(args.data)}, {len(training)} training clips, labels unused",
             "command": command,
-            "squared_error_over_variance": last_errors,
+            "squared_error_over_variance": log[-1]["errors"],
         }
     ).write(args.output)
     print(f"student saved in {args.output}")

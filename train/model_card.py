@@ -144,3 +144,12 @@ def licence_section(licences: list[str]) -> list[str]:
     if not licences:
         return []
     return ["## Made from", "", *(f"- {licence}" for licence in licences), ""]
+
+
+def with_last_section(card: str, heading: str, lines: list[str]) -> str:
+    """Return `card` with a section at its end, in place of an older one under that heading.
+
+    What follows the older one goes too.
+    """
+    rest = card.partition(f"\n{heading}\n")[0].rstrip()
+    return "\n".join([rest, "", heading, "", *lines, ""])

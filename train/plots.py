@@ -103,3 +103,24 @@ def plot_reliability(
     upper.legend()
     figure.savefig(path, dpi=130)
     plt.close(figure)
+
+
+def plot_distillation(log: list[dict[str, Any]], path: Path) -> None:
+    """Draw the error of each hidden state over the steps of both stages.
+
+    Args:
+        log: rows with `stage`, `step` and `errors`, one for each hidden state.
+        path: of the PNG.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, constrained_layout=True)
+    for axis, stage in zip(axes, ("front_end", "layers"), strict=True):
+        of_stage = {row["step"]: row["errors"] for row in log if row["stage"] == stage}
+        steps = sorted(of_stage)
+        for index in range(len(of_stage[steps[0]]) if steps else 0):
+            axis.plot(steps, [of_stage[s][index] for s in steps], label=f"hidden state {index}")
+        axis.set(title=stage.replace("_", " "), xlabel="step", yscale="log")
+        axis.grid(alpha=0.3, which="both")
+        axis.legend()
+    axes[0].set_ylabel("squared error / variance")
+    figure.savefig(path, dpi=120)
+    plt.close(figure)

@@ -12,7 +12,6 @@ from tqdm import tqdm
 from transformers import AutoModelForAudioClassification
 
 from clips import Clips
-from emotion_trainer import logits_without_padding
 from metrics import ClassifierMetrics
 
 
@@ -46,8 +45,7 @@ def score(
     with torch.inference_mode():
         for i in tqdm(range(len(clips)), desc=f"Scoring, {name} clips", unit="clip"):
             values = torch.from_numpy(np.asarray(clips[i]["input_values"]))[None].to(device)
-            lengths = torch.tensor([values.shape[1]])
-            predictions[i] = int(logits_without_padding(model, values, lengths).argmax())
+            predictions[i] = int(model(input_values=values).logits.argmax())
     return Score(
         n_clips=len(clips),
         metrics=ClassifierMetrics(label_names).score(predictions, clips.labels),

@@ -1,0 +1,54 @@
+"""What the commands of all benchmarks share: options, errors, and the JSON as the last line."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from emo_listen.errors import EmoListenError
+from emo_listen.model import BUNDLED_MODEL
+
+BUNDLED_CHECKPOINT = Path("runs/crema-d-compact")
+"""Where the recipe of the bundled model leaves its checkpoint."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name the models and the folder for pictures."""
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        default=BUNDLED_CHECKPOINT if BUNDLED_CHECKPOINT.is_dir() else None,
+        help="PyTorch checkpoint that the model was exported from (default: the bundled model's, "
+        f"where its recipe has left it in {BUNDLED_CHECKPOINT})",
+    )
+    parser.add_argument(
+        "--model",
+        type=Path,
+        default=BUNDLED_MODEL,
+        help="model folder that export/to_onnx.py wrote (default: the bundled model)",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("runs/benchmarks"),
+        help="folder for the pictures (default: runs/benchmarks)",
+    )
+
+
+def run_benchmark(
+    parse_args: Callable[[list[str]], argparse.Namespace],
+    run: Callable[[argparse.Namespace], dict[str, Any]],
+) -> int:
+    """Run a benchmark from the command line, print its JSON document, return the exit code."""
+    args = parse_args(sys.argv[1:])
+    try:
+        document = run(args)
+    except EmoListenError as error:
+        print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps(document))
+    return 0
