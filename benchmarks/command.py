@@ -21,9 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint",
         type=Path,
-        default=BUNDLED_CHECKPOINT if BUNDLED_CHECKPOINT.is_dir() else None,
-        help="PyTorch checkpoint that the model was exported from (default: the bundled model's, "
-        f"where its recipe has left it in {BUNDLED_CHECKPOINT})",
+        help="PyTorch checkpoint that the model was exported from (default: for the bundled model "
+        f"{BUNDLED_CHECKPOINT}, where its recipe has left it there)",
     )
     parser.add_argument(
         "--model",
@@ -45,6 +44,8 @@ def run_benchmark(
 ) -> int:
     """Run a benchmark from the command line, print its JSON document, return the exit code."""
     args = parse_args(sys.argv[1:])
+    if args.checkpoint is None and args.model == BUNDLED_MODEL and BUNDLED_CHECKPOINT.is_dir():
+        args.checkpoint = BUNDLED_CHECKPOINT
     try:
         document = run(args)
     except EmoListenError as error:
