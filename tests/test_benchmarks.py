@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 
@@ -30,12 +31,12 @@ def models(tmp_path_factory):
     return checkpoint, folder / "model"
 
 
-def run(repository, script, *arguments):
+def run(repository, script, *arguments, cwd=None):
     return subprocess.run(
         [sys.executable, repository / "benchmarks" / script, *map(str, arguments)],
         capture_output=True,
         text=True,
-        cwd=repository,
+        cwd=cwd or repository,
     )
 
 
@@ -101,6 +102,21 @@ def test_latency_of_what_there_is_on_the_bundled_sample(repository, models, tmp_
     assert document["speech"] == "bundled sample"
     assert [row["backend"] for row in document["results"]] == BACKENDS[1:]
     assert all("speed_up" not in row for row in document["results"])
+
+
+def test_the_bundled_checkpoint_is_not_compared_with_another_model(repository, models, tmp_path):
+    checkpoint, model = models
+    shutil.copytree(checkpoint, tmp_path / "runs" / "crema-d-compact")
+    done = run(
+        repository,
+        "latency.py",
+        *("--model", model, "--windows", 0.5, "--threads", 1, "--rounds", 2),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "No PyTorch row: give --checkpoint" in done.stdout
+    document = json.loads(done.stdout.splitlines()[-1])
+    assert [row["backend"] for row in document["results"]] == BACKENDS[1:]
 
 
 def test_models_of_other_classes_are_not_compared(repository, models, tmp_path):
