@@ -1,14 +1,16 @@
-"""Teach a compact `HubertModel` to reproduce a Whisper encoder's hidden states.
+"""Teach a compact `HubertModel` to reproduce a teacher's hidden states.
 
-Why: no HuBERT is as small and as good as the encoder inside Whisper-base, and Whisper's encoder
-takes spectrograms. The student takes the raw waveform, begins with the teacher's own layers
-(`student.py`), and learns what differs: first the front end alone, which is cheap, then all.
+The teacher is Whisper's encoder, HuBERT, wav2vec 2.0 or WavLM; the student begins with whatever
+of the teacher fits its shape (`student.py`). First the front end alone is taught, which is cheap,
+then all. Of Whisper everything fits, so that a student as wide as it needs no steps:
 
     python train/distill.py --teacher openai/whisper-base --student train/student_compact.json \
-        --data ../shared/crema-d --output runs/student
+        --data ../shared/crema-d --front_end_steps 0 --steps 0 --output runs/student
 
-Only the corpus's training speakers are heard, without their labels. A stopped run continues when
-the same command is given again. The folder then serves as `finetune.py --base_model`.
+Only the corpus's training speakers are heard, without their labels. Now and then a linear probe
+of the student's frozen hidden states tells what they are worth on the validation speakers. A
+stopped run continues when the same command is given again. The folder then serves as
+`finetune.py --base_model`.
 """
 
 from __future__ import annotations
@@ -19,40 +21,67 @@ import math
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from tqdm import tqdm
 from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor, set_seed
 
 from audio_cache import decode_corpus, print_faults, to_float
 from corpora import load_corpus
-from emo_listen.errors import EmoListenError
+from emo_listen.errors import EmoListenError, ModelError
 from emo_listen.settings import ModelSettings
 from plots import plot_distillation
+from probe import probe_states
 from provenance import public_name
 from splits import split_corpus
-from student import build_student, steady_positions
+from student import build_student, fixed_modules, paired_states
 from teacher import Teacher, load_teacher
 
 SAMPLING_RATE = 16000
 STATE_FILE = "training_state.pt"
 LOG_FILE = "distill.jsonl"
 
-POSITION_LR_SCALE = 0.1
-"""Learning rate of the positional convolution over that of the rest: each of its many taps weighs
-a large constant (`student.OFFSET`), so that small steps already shake the positions."""
+PROBE_FILE = "probe.jsonl"
+
+
+class Pupil(nn.Module):
+    """The student, and a linear map for each hidden state where the teacher is wider or narrower.
+
+    The maps serve distillation alone and are left behind (as in DistilHuBERT, Chang et al. 2022).
+    """
+
+    def __init__(self, student: HubertModel, teacher_width: int) -> None:
+        """Wrap a student for a teacher of `teacher_width`."""
+        super().__init__()
+        self.student = student
+        width = student.config.hidden_size
+        self.maps = nn.ModuleList(
+            nn.Identity() if width == teacher_width else nn.Linear(width, teacher_width)
+            for _ in range(student.config.num_hidden_layers + 1)
+        )
+
+    def forward(self, input_values: torch.Tensor, depth: int, bf16: bool) -> list[torch.Tensor]:
+        """Hidden states 0 to `depth` as maps of `(batch, frames, teacher_width)`."""
+        states = hidden_states(self.student, input_values, depth, bf16)
+        return [to_theirs(state) for to_theirs, state in zip(self.maps, states, strict=False)]
 
 
 def hidden_states(
     student: HubertModel, input_values: torch.Tensor, depth: int, bf16: bool
 ) -> list[torch.Tensor]:
     """Run the student up to hidden state `depth`; each `(batch, frames, width)`, front end fp32."""
+    encoder = student.encoder
     features = student.feature_extractor(input_values).transpose(1, 2)
     projected = student.feature_projection(features)
-    states = [projected + student.encoder.pos_conv_embed(projected)]
-    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-        for layer in student.encoder.layers[:depth]:
+    state = projected + encoder.pos_conv_embed(projected)
+    if not student.config.do_stable_layer_norm:
+        state = encoder.layer_norm(state)
+    states = [state]
+    with torch.autocast(input_values.device.type, torch.bfloat16, enabled=bf16):
+        for layer in encoder.layers[:depth]:
             states.append(layer(states[-1])[0])
     return states
 
@@ -91,16 +120,34 @@ def relative_errors(
     """
     return torch.stack(
         [
-            ((mine.float() - theirs.float()) / scale).square().mean()
+            squared_error(mine.float() / scale, theirs.float() / scale)
             for mine, theirs, scale in zip(student, teacher, scales, strict=True)
         ]
     )
 
 
+def squared_error(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+    """Mean squared error over the frames that both have; front ends may differ by one at the end.
+
+    Raises:
+        ModelError: the student has not 50 frames a second.
+    """
+    frames = min(student.shape[1], teacher.shape[1])
+    if max(student.shape[1], teacher.shape[1]) - frames > 2:
+        raise ModelError(
+            f"the student makes {student.shape[1]} frames where the teacher makes "
+            f"{teacher.shape[1]}: its strides must multiply to 320"
+        )
+    return (student[:, :frames] - teacher[:, :frames]).square().mean()
+
+
 @torch.no_grad()
-def channel_scales(teacher: Teacher, input_values: torch.Tensor) -> list[torch.Tensor]:
-    """Return each hidden state's standard deviation by channel, `(width,)`, of the teacher's."""
-    return [state.flatten(0, 1).std(dim=0).clamp(min=1e-3) for state in teacher(input_values)]
+def channel_scales(
+    teacher: Teacher, input_values: torch.Tensor, pairs: list[int]
+) -> list[torch.Tensor]:
+    """Return the standard deviation by channel, `(width,)`, of the teacher's hidden states."""
+    states = teacher(input_values, pairs[-1])
+    return [states[n].flatten(0, 1).std(dim=0).clamp(min=1e-3) for n in pairs]
 
 
 def learning_rate_at(step: int, steps: int, peak: float) -> float:
@@ -109,69 +156,105 @@ def learning_rate_at(step: int, steps: int, peak: float) -> float:
 
 
 def train_stage(
-    student: HubertModel,
+    pupil: Pupil,
     teacher: Teacher,
     crops: Crops,
     scales: list[torch.Tensor],
+    probe: Probe,
     args: argparse.Namespace,
     stage: str,
 ) -> None:
     """Train one stage: `front_end` (hidden state 0 alone) or `layers` (all hidden states)."""
+    student = pupil.student
     front_end = stage == "front_end"
     steps = args.front_end_steps if front_end else args.steps
-    depth = 0 if front_end else teacher.depth
+    pairs = paired_states(0 if front_end else student.config.num_hidden_layers, teacher)
+    depth = len(pairs) - 1
     peak = args.front_end_learning_rate if front_end else args.learning_rate
-    named = [(n, p) for n, p in student.named_parameters() if not (front_end and ".layers." in n)]
-    trained = [p for _, p in named]
-    positions = [p for n, p in named if "pos_conv_embed" in n]
-    others = [p for n, p in named if "pos_conv_embed" not in n]
-    optimizer = torch.optim.AdamW(
-        [{"params": others, "scale": 1.0}, {"params": positions, "scale": POSITION_LR_SCALE}],
-        betas=(0.9, 0.98),
-        weight_decay=0.0,
-    )
+    trained = [
+        parameter
+        for name, parameter in pupil.named_parameters()
+        if parameter.requires_grad and not (front_end and ".layers." in name)
+    ]
+    if not steps or not trained:
+        return
+    optimizer = torch.optim.AdamW(trained, betas=(0.9, 0.98), weight_decay=0.0)
     first = 0
     state_path = args.output / f"{stage}-{STATE_FILE}"
     if state_path.is_file():
-        state = torch.load(state_path, weights_only=True)
-        student.load_state_dict(state["student"])
+        state = torch.load(state_path, weights_only=True, map_location=student.device)
+        pupil.load_state_dict(state["pupil"])
         optimizer.load_state_dict(state["optimizer"])
         first = state["step"]
     offset = 0 if front_end else args.front_end_steps
     progress = tqdm(range(first, steps), initial=first, total=steps, desc=stage, unit="step")
     running: list[np.ndarray] = []
     for step in progress:
-        input_values = crops(offset + step)
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
-            targets = teacher(input_values, depth)
-        states = hidden_states(student, input_values, depth, args.bf16)
-        errors = relative_errors(states, targets, scales[: depth + 1])
+        input_values = crops(offset + step).to(student.device)
+        device_type = student.device.type
+        with torch.no_grad(), torch.autocast(device_type, torch.bfloat16, enabled=args.bf16):
+            everything = teacher(input_values, pairs[-1])
+        targets = [everything[n] for n in pairs]
+        errors = relative_errors(
+            pupil(input_values, depth, args.bf16), targets, scales[: depth + 1]
+        )
         for group in optimizer.param_groups:
-            group["lr"] = group["scale"] * learning_rate_at(step, steps, peak)
+            group["lr"] = learning_rate_at(step, steps, peak)
         optimizer.zero_grad(set_to_none=True)
         errors.mean().backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
-        running.append(errors.detach().numpy())
+        running.append(errors.detach().cpu().numpy())
         if (step + 1) % args.log_steps == 0 or step + 1 == steps:
             mean = np.mean(running, axis=0)
             running.clear()
             progress.set_postfix_str(" ".join(f"{error:.3f}" for error in mean))
-            with (args.output / LOG_FILE).open("a", encoding="utf-8") as log:
-                row = {
-                    "stage": stage,
-                    "step": step + 1,
-                    "errors": [round(float(e), 5) for e in mean],
-                }
-                log.write(json.dumps(row) + "\n")
+            errors_so_far = [round(float(error), 5) for error in mean]
+            append(
+                args.output / LOG_FILE,
+                {"stage": stage, "step": step + 1} | {"errors": errors_so_far},
+            )
         if (step + 1) % args.save_steps == 0 or step + 1 == steps:
             state = {
-                "student": student.state_dict(),
+                "pupil": pupil.state_dict(),
                 "optimizer": optimizer.state_dict(),
                 "step": step + 1,
             }
             torch.save(state, state_path.with_suffix(".tmp"))
             state_path.with_suffix(".tmp").replace(state_path)
+        if not front_end and args.probe_steps and (step + 1) % args.probe_steps == 0:
+            probe(student, step + 1)
+
+
+def append(path: Path, row: dict[str, Any]) -> None:
+    """Add a row to a JSON Lines file."""
+    with path.open("a", encoding="utf-8") as log:
+        log.write(json.dumps(row) + "\n")
+
+
+class Probe:
+    """Linear probe of a student's frozen hidden states, logged as it learns."""
+
+    def __init__(self, splits: dict[str, Any], args: argparse.Namespace) -> None:
+        """Keep the training and validation clips; the latter may be missing."""
+        self.splits = splits
+        self.args = args
+
+    def __call__(self, student: HubertModel, step: int) -> None:
+        """Probe each hidden state and log the accuracies on the validation speakers."""
+        if "validation" not in self.splits:
+            return
+        depth = student.config.num_hidden_layers
+        accuracies = probe_states(
+            lambda values: hidden_states(student, values, depth, self.args.bf16),
+            self.splits["train"],
+            self.splits["validation"],
+            student.device,
+            self.args.seed,
+        )
+        append(self.args.output / PROBE_FILE, {"step": step, "accuracy": accuracies})
+        told = " ".join(f"{accuracy:.3f}" for accuracy in accuracies)
+        tqdm.write(f"probe after {step} steps, hidden states 0 to {depth}: {told}")
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -193,6 +276,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--log_steps", type=int, default=25)
     parser.add_argument("--save_steps", type=int, default=200)
+    parser.add_argument(
+        "--probe_steps", type=int, default=200, help="steps between probes; 0: none"
+    )
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(argv)
 
@@ -202,34 +288,51 @@ def run(args: argparse.Namespace, command: str) -> None:
     set_seed(args.seed)
     args.output.mkdir(parents=True, exist_ok=True)
     config = HubertConfig.from_json_file(str(args.student))
-    teacher = load_teacher(args.teacher, config.num_hidden_layers)
+    teacher = load_teacher(args.teacher)
     clips, faults = decode_corpus(load_corpus(args.data), SAMPLING_RATE, args.cache_dir)
     print_faults(faults)
-    training = split_corpus(clips)["train"].with_format("numpy")
+    splits = split_corpus(clips)
+    training = splits["train"].with_format("numpy")
     crops = Crops(list(training["samples"]), args.crop, args.batch_size, args.seed)
     print(f"{len(training)} training clips, {len(crops.stream) / SAMPLING_RATE / 3600:.2f} h")
     speech = crops(args.front_end_steps + args.steps)
-    student = build_student(config, teacher.encoder, speech)
-    print(f"student: {student.num_parameters() / 1e6:.1f} M parameters")
-    scales = channel_scales(teacher, speech)
+    student = build_student(config, teacher, speech)
+    for module in fixed_modules(student, teacher):
+        module.requires_grad_(False)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    teacher.to(device)
+    pupil = Pupil(student, teacher.width).to(device)
+    print(f"student: {student.num_parameters() / 1e6:.1f} M parameters, device: {device.type}")
+    pairs = paired_states(config.num_hidden_layers, teacher)
+    scales = channel_scales(teacher, speech.to(device), pairs)
     student.train()
     student.config.apply_spec_augment = False
-    train_stage(student, teacher, crops, scales, args, "front_end")
-    train_stage(student, teacher, crops, scales, args, "layers")
+    probe = Probe(splits, args)
+    for stage in ("front_end", "layers"):
+        train_stage(pupil, teacher, crops, scales, probe, args, stage)
     student.config.apply_spec_augment = True
-    steady_positions(student)
+    with torch.no_grad():
+        targets = teacher(speech.to(device), pairs[-1])
+        states = pupil(speech.to(device), len(pairs) - 1, False)
+        errors = relative_errors(states, [targets[n] for n in pairs], scales).tolist()
+    print("squared error over variance: " + " ".join(f"{error:.3f}" for error in errors))
+    if args.probe_steps and (args.steps % args.probe_steps or not args.steps):
+        probe(student, args.steps)
     student.save_pretrained(args.output)
     Wav2Vec2FeatureExtractor(
-        sampling_rate=SAMPLING_RATE, do_normalize=True, return_attention_mask=True
+        sampling_rate=SAMPLING_RATE,
+        do_normalize=True,
+        return_attention_mask=config.feat_extract_norm == "layer",
     ).save_pretrained(args.output)
-    log = [json.loads(line) for line in (args.output / LOG_FILE).read_text().splitlines()]
-    plot_distillation(log, args.output / "distillation.png")
+    if (args.output / LOG_FILE).is_file():
+        log = [json.loads(line) for line in (args.output / LOG_FILE).read_text().splitlines()]
+        plot_distillation(log, args.output / "distillation.png")
     ModelSettings(
         origin={
             "teacher": public_name(args.teacher),
             "data": f"{public_name(args.data)}, {len(training)} training clips, labels unused",
             "command": command,
-            "squared_error_over_variance": log[-1]["errors"],
+            "squared_error_over_variance": [round(error, 5) for error in errors],
         }
     ).write(args.output)
     print(f"student saved in {args.output}")

@@ -1,17 +1,18 @@
-"""Whisper's encoder as a teacher: hidden states whose frames are aligned with the student's.
+"""Speech encoders as teachers: hidden states whose frames are those of the student.
 
-Whisper pads its spectrogram and both convolutions; a HuBERT front end pads nothing. Here the
-teacher pads nothing either, so that its frames cover the very samples of a student with kernels
-(400, 1, 3, 3) and strides (160, 1, 1, 2), and there are as many of them.
+A teacher is Whisper's encoder, or a model that takes the waveform itself (HuBERT, wav2vec 2.0,
+WavLM). All give 50 frames a second.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import AutoConfig, WhisperFeatureExtractor, WhisperModel
+from transformers import AutoConfig, AutoModel, WhisperFeatureExtractor, WhisperModel
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from emo_listen.errors import ModelError
@@ -19,29 +20,38 @@ from emo_listen.errors import ModelError
 SPEECH_RMS = 0.07
 """RMS (full scale is 1) of speech as Whisper hears it; `input_values` have RMS 1."""
 
-KERNELS, STRIDES = (400, 1, 3, 3), (160, 1, 1, 2)
+WINDOW, HOP = 400, 160
+"""Of Whisper's spectrogram, in samples at 16 kHz."""
+
+WAVEFORM_TYPES = ("hubert", "wav2vec2", "wavlm")
 
 
-class Teacher(nn.Module):
-    """Whisper's first `depth` encoder layers, frozen."""
+class WhisperTeacher(nn.Module):
+    """Whisper's first `depth` encoder layers, frozen.
+
+    Whisper pads its spectrogram and both convolutions; a HuBERT front end pads nothing. Here the
+    teacher pads nothing either, so that its frames cover the very samples of the student's.
+    """
 
     mel_filters: torch.Tensor
     window: torch.Tensor
 
-    def __init__(self, encoder: WhisperEncoder, depth: int) -> None:
+    def __init__(self, encoder: WhisperEncoder, depth: int | None = None) -> None:
+        """Wrap an encoder; `depth` defaults to all its layers."""
         super().__init__()
         self.encoder = encoder.eval().requires_grad_(False)
-        self.depth = depth
+        self.depth = len(encoder.layers) if depth is None else depth
+        self.width: int = encoder.config.d_model
         mel_filters = WhisperFeatureExtractor(encoder.config.num_mel_bins).mel_filters
         self.register_buffer("mel_filters", torch.from_numpy(mel_filters.T.astype(np.float32)))
-        self.register_buffer("window", torch.hann_window(KERNELS[0]))
+        self.register_buffer("window", torch.hann_window(WINDOW))
 
     def log_mel(self, input_values: torch.Tensor) -> torch.Tensor:
         """Whisper's log-mel spectrogram `(batch, mels, frames)`, without padding."""
         spectrum = torch.stft(
             input_values.float() * SPEECH_RMS,
-            n_fft=KERNELS[0],
-            hop_length=STRIDES[0],
+            n_fft=WINDOW,
+            hop_length=HOP,
             window=self.window,
             center=False,
             return_complex=True,
@@ -57,30 +67,53 @@ class Teacher(nn.Module):
             depth: layers to run; all of `self.depth` by default.
         """
         encoder = self.encoder
-        hidden = self.log_mel(input_values)
-        hidden = F.gelu(F.conv1d(hidden, encoder.conv1.weight, encoder.conv1.bias))
-        hidden = F.gelu(F.conv1d(hidden, encoder.conv2.weight, encoder.conv2.bias, stride=2))
-        hidden = hidden.transpose(1, 2)
-        states = [hidden + encoder.embed_positions.weight[: hidden.shape[1]]]
+        with torch.autocast(input_values.device.type, enabled=False):
+            hidden = self.log_mel(input_values)
+            hidden = F.gelu(F.conv1d(hidden, encoder.conv1.weight, encoder.conv1.bias))
+            hidden = F.gelu(F.conv1d(hidden, encoder.conv2.weight, encoder.conv2.bias, stride=2))
+            hidden = hidden.transpose(1, 2)
+            states = [hidden + encoder.embed_positions.weight[: hidden.shape[1]]]
         for layer in encoder.layers[: self.depth if depth is None else depth]:
             states.append(layer(states[-1], None, None)[0])
         return states
 
 
-def load_teacher(place: str, depth: int) -> Teacher:
-    """Load Whisper's encoder from a local folder (whole model or encoder alone) or a hub id.
+class WaveformTeacher(nn.Module):
+    """A HuBERT, wav2vec 2.0 or WavLM, frozen."""
+
+    def __init__(self, model: Any) -> None:
+        """Wrap a base model without head."""
+        super().__init__()
+        self.model = model.eval().requires_grad_(False)
+        self.depth: int = model.config.num_hidden_layers
+        self.width: int = model.config.hidden_size
+
+    def forward(self, input_values: torch.Tensor, depth: int | None = None) -> list[torch.Tensor]:
+        """Hidden states 0 to `depth`, each `(batch, frames, width)`; see `WhisperTeacher`."""
+        states = self.model(input_values, output_hidden_states=True).hidden_states
+        return list(states[: (self.depth if depth is None else depth) + 1])
+
+
+Teacher = WhisperTeacher | WaveformTeacher
+
+
+def load_teacher(place: str) -> Teacher:
+    """Load an encoder from a local folder (whole model or encoder alone) or a hub id.
 
     Raises:
-        ModelError: it is not a Whisper model, or cannot be loaded.
+        ModelError: it is of another kind, or cannot be loaded.
     """
     try:
         config = AutoConfig.from_pretrained(place)
+        if config.model_type in WAVEFORM_TYPES:
+            return WaveformTeacher(AutoModel.from_pretrained(place))
         if config.model_type != "whisper":
-            raise ModelError(f"{place} is a {config.model_type} model; the teacher must be Whisper")
+            known = ", ".join(("whisper", *WAVEFORM_TYPES))
+            raise ModelError(
+                f"{place} is a {config.model_type} model; a teacher must be one of {known}"
+            )
         if "WhisperEncoder" in (config.architectures or []):
-            encoder = WhisperEncoder.from_pretrained(place)
-        else:
-            encoder = WhisperModel.from_pretrained(place).encoder
-    except OSError as error:
+            return WhisperTeacher(WhisperEncoder.from_pretrained(place))
+        return WhisperTeacher(WhisperModel.from_pretrained(place).encoder)
+    except (OSError, ValueError) as error:
         raise ModelError(f"no teacher at {place}: {error}") from error
-    return Teacher(encoder, depth)
