@@ -7,6 +7,7 @@ import json
 import math
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,8 @@ import soundfile
 
 from emo_listen import EmotionModel, listen
 from emo_listen.audio import load_audio
+from emo_listen.model import BUNDLED_MODEL
+from emo_listen.settings import ModelSettings
 
 COMMAND = [sys.executable, "-m", "emo_listen.cli"]
 
@@ -79,6 +82,22 @@ def test_text_has_a_line_for_each_event(sample_file: Path) -> None:
     assert lines[1].split()[:4] == ["2.0", "-", "4.0", "s"]
     assert "%" in lines[1]
     assert "\x1b" not in result.stdout
+
+
+def test_both_forms_tell_what_is_uncertain(sample_file: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(BUNDLED_MODEL, tmp_path / "model"))
+    settings = ModelSettings.read(folder)
+    settings.uncertain_below = 0.999
+    settings.write(folder)
+    result = run("--device", sample_file, "--model", folder, "--hop", "3")
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert {line["label"] for line in lines} == {"uncertain"}
+    assert all(line["confidence"] == max(line["scores"].values()) for line in lines)
+    assert all("uncertain" not in line["scores"] for line in lines)
+
+    text = run("--device", sample_file, "--model", folder, "--hop", "3", "--format", "text")
+    shown = [line.split()[4:6] for line in text.stdout.splitlines()]
+    assert shown == [["uncertain", f"{line['confidence']:.0%}"] for line in lines]
 
 
 def test_a_terminal_gets_text(sample_file: Path) -> None:

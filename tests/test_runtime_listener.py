@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,6 +81,25 @@ def test_events_are_the_predictions_of_their_windows(
         assert event.label == prediction.label
         assert event.confidence == round(prediction.confidence, 4)
         assert event.scores.keys() == prediction.scores.keys()
+
+
+def test_an_uncertain_label_leaves_the_scores(sample_file: Path) -> None:
+    certain = list(listen(sample_file, model=with_threshold(0.0)))
+    third, fourth = sorted(e.confidence for e in certain if isinstance(e, WindowEvent))[2:4]
+    threshold = (third + fourth) / 2
+    for event, before in zip(
+        listen(sample_file, model=with_threshold(threshold)), certain, strict=True
+    ):
+        assert isinstance(event, WindowEvent) and isinstance(before, WindowEvent)
+        label = "uncertain" if before.confidence < threshold else before.label
+        assert event == dataclasses.replace(before, label=label)
+        assert before.label == max(before.scores, key=before.scores.__getitem__)
+
+
+def with_threshold(uncertain_below: float) -> EmotionModel:
+    model = EmotionModel.load()
+    model.settings.uncertain_below = uncertain_below
+    return model
 
 
 def test_window_and_hop_can_be_chosen(bundled_model: EmotionModel, sample_file: Path) -> None:

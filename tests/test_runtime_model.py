@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -72,7 +73,7 @@ def test_scores_are_probabilities(bundled_model: EmotionModel, sample_file: Path
     prediction = bundled_model.predict(samples, bundled_model.sampling_rate)
     assert list(prediction.scores) == bundled_model.labels
     assert sum(prediction.scores.values()) == pytest.approx(1)
-    assert prediction.confidence == prediction.scores[prediction.label]
+    assert prediction.confidence == prediction.scores[prediction.top_label]
     assert prediction.confidence == max(prediction.scores.values())
     assert set(bundled_model.labels) == {
         "anger", "disgust", "fear", "happiness", "neutral", "sadness",
@@ -107,7 +108,7 @@ def test_silence_gives_finite_scores(bundled_model: EmotionModel) -> None:
 def test_other_rates_are_resampled(bundled_model: EmotionModel, sample_file: Path) -> None:
     at_16000 = bundled_model.predict(load_audio(sample_file, 16000)[:48000], 16000)
     at_48000 = bundled_model.predict(load_audio(sample_file, 48000)[: 3 * 48000], 48000)
-    assert at_48000.label == at_16000.label
+    assert at_48000.top_label == at_16000.top_label
     assert at_48000.confidence == pytest.approx(at_16000.confidence, abs=0.05)
 
 
@@ -154,6 +155,31 @@ def test_the_temperature_divides_the_logits(tmp_path: Path) -> None:
     (folder / "emo_listen.json").write_text('{"temperature": 3}')
     prediction = EmotionModel.load(folder).predict(np.full(8000, 0.5, np.float32), 8000)
     assert prediction.confidence == pytest.approx(1 / (1 + np.exp(-1.5)), abs=1e-6)
+
+
+def test_what_is_not_confident_enough_is_uncertain(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "any")
+    loud, louder = (np.full(8000, level, np.float32) for level in (0.1, 0.2))
+    (folder / "emo_listen.json").write_text("{}")
+    before = EmotionModel.load(folder).predict(loud, 8000)
+    assert (before.label, before.top_label) == ("loud", "loud")
+    assert 0.7 < before.confidence < 0.72
+
+    (folder / "emo_listen.json").write_text('{"uncertain_below": 0.8}')
+    model = EmotionModel.load(folder)
+    assert "uncertain_below=0.8" in repr(model)
+    assert model.predict(loud, 8000) == dataclasses.replace(before, label="uncertain")
+    assert model.predict(louder, 8000).label == "loud"
+    model.settings.uncertain_below = model.predict(loud, 8000).confidence
+    assert model.predict(loud, 8000).label == "loud"
+
+
+@pytest.mark.parametrize("value", [-0.1, 1, float("nan")])
+def test_a_threshold_that_is_no_probability_is_refused(tmp_path: Path, value: float) -> None:
+    folder = write_model(tmp_path / "any")
+    (folder / "emo_listen.json").write_text(json.dumps({"uncertain_below": value}))
+    with pytest.raises(ModelError, match="uncertain_below"):
+        EmotionModel.load(folder)
 
 
 def test_an_attention_mask_is_given_where_wanted(tmp_path: Path) -> None:

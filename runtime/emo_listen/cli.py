@@ -28,6 +28,7 @@ examples:
 
 A line comes every --hop seconds, the first after one second, each about the last --window
 seconds (at the beginning, about what has been heard so far). Times are seconds of the stream.
+Where no emotion is probable enough, as the model's own settings say, its label is uncertain.
 Ctrl-C ends. No sound is stored or sent anywhere.
 """
 
@@ -90,6 +91,7 @@ def run(args: argparse.Namespace) -> None:
     """Listen until the sound ends or a signal comes, and print what is heard."""
     from emo_listen.listener import listen
     from emo_listen.model import EmotionModel
+    from emo_listen.settings import UNCERTAIN
     from emo_listen.sinks import JsonLinesSink, Sink, TextSink
     from emo_listen.sources import Microphone, list_input_devices, open_source
 
@@ -104,7 +106,8 @@ def run(args: argparse.Namespace) -> None:
     if text:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="replace")
-        sink = TextSink(sys.stdout, model.labels)
+        may_come = [*model.labels, UNCERTAIN] if model.settings.uncertain_below else model.labels
+        sink = TextSink(sys.stdout, may_come)
         print(f"Listening to {source} with {model.name}. Ctrl-C ends.", file=sys.stderr)
     else:
         sink = JsonLinesSink(sys.stdout)

@@ -23,10 +23,10 @@ class WindowEvent:
     """Where the window ends, in seconds of stream time."""
 
     label: str
-    """The most probable emotion."""
+    """The most probable emotion, or `uncertain` where it is not probable enough."""
 
     confidence: float
-    """Probability of `label`, 0 to 1, rounded to four digits."""
+    """Probability of the most probable emotion, 0 to 1, rounded to four digits."""
 
     scores: dict[str, float]
     """Probability of every label, 0 to 1, rounded to four digits."""

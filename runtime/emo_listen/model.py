@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from emo_listen.audio import resample
 from emo_listen.errors import AudioInputError, ModelError
 from emo_listen.external_data import has_external_data
-from emo_listen.settings import ModelSettings
+from emo_listen.settings import UNCERTAIN, ModelSettings
 
 BUNDLED_MODEL = Path(__file__).parent / "models" / "hubert-compact-crema-d"
 """The model that the package brings."""
@@ -36,10 +36,13 @@ class Prediction:
     """What a model hears in one stretch of sound."""
 
     label: str
+    """The most probable emotion, or `uncertain` where it is not probable enough."""
+
+    top_label: str
     """The most probable emotion."""
 
     confidence: float
-    """Probability of `label`, 0 to 1."""
+    """Probability of `top_label`, 0 to 1."""
 
     scores: dict[str, float]
     """Probability of every label, 0 to 1, in the model's order; they sum to 1."""
@@ -123,7 +126,8 @@ class EmotionModel:
         return (
             f"EmotionModel({self.name!r}, file={self.file.name!r}, labels={self.labels}, "
             f"sampling_rate={self.sampling_rate}, window={self.settings.window}, "
-            f"hop={self.settings.hop}, temperature={self.settings.temperature})"
+            f"hop={self.settings.hop}, temperature={self.settings.temperature}, "
+            f"uncertain_below={self.settings.uncertain_below})"
         )
 
     def predict(self, samples: NDArray[np.float32], sampling_rate: int) -> Prediction:
@@ -154,9 +158,11 @@ class EmotionModel:
             raise AudioInputError("samples hold NaN or infinite values: repair the sound first")
         scores = self._probabilities(resample(samples, sampling_rate, self.sampling_rate))
         best = int(scores.argmax())
+        confidence = float(scores[best])
         return Prediction(
-            label=self.labels[best],
-            confidence=float(scores[best]),
+            label=UNCERTAIN if confidence < self.settings.uncertain_below else self.labels[best],
+            top_label=self.labels[best],
+            confidence=confidence,
             scores=dict(zip(self.labels, scores.tolist(), strict=True)),
         )
 

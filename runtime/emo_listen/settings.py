@@ -17,6 +17,9 @@ from emo_listen.errors import ModelError
 
 FILE_NAME = "emo_listen.json"
 
+UNCERTAIN = "uncertain"
+"""Label where the model is less confident than `ModelSettings.uncertain_below`."""
+
 
 @dataclass
 class ModelSettings:
@@ -32,7 +35,7 @@ class ModelSettings:
     """Divisor of the logits before the softmax (no unit, above 0)."""
 
     uncertain_below: float = 0.0
-    """Confidence (probability, 0 to 1) below which the label is `uncertain`; 0 never."""
+    """Confidence (probability, 0 to below 1) below which the label is `uncertain`; 0 never."""
 
     sha256: dict[str, str] = field(default_factory=dict)
     """SHA-256 in hex of each file, by its path relative to the folder."""
@@ -54,7 +57,8 @@ class ModelSettings:
             raise ModelError(f"{FILE_NAME}: temperature ({self.temperature}) must be above 0")
         if not (0 <= self.uncertain_below < 1):
             raise ModelError(
-                f"{FILE_NAME}: uncertain_below ({self.uncertain_below}) must be from 0 to 1"
+                f"{FILE_NAME}: uncertain_below ({self.uncertain_below}) must be from 0 to "
+                "below 1"
             )
 
     @classmethod

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from emo_listen.events import Event, WindowEvent
+from emo_listen.settings import UNCERTAIN
 
 COLOURS = {
     "anger": "red",
@@ -18,6 +19,7 @@ COLOURS = {
     "happiness": "yellow",
     "neutral": "default",
     "sadness": "blue",
+    UNCERTAIN: "bright_black",
 }
 """Colour of each label that we know; others are shown in cyan."""
 
