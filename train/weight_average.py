@@ -1,0 +1,122 @@
+"""Train as usual, but score, save and keep the weights' running average.
+
+An exponential moving average over the last few hundred steps is nearer to the middle of the basin
+that the weights wander in, and generalises better than any one of them (Polyak and Juditsky 1992;
+Tarvainen and Valpola 2017, "Mean teachers are better role models").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import Trainer, TrainerCallback
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+WEIGHTS_FILE = "weights_not_averaged.safetensors"
+
+
+class WeightAverage:
+    """Exponential moving average of a model's trained parameters."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        """Begin with the model's present weights; `decay` (0 to 1) is what a step keeps."""
+        self.parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        self.average = {n: p.detach().clone() for n, p in self.parameters.items()}
+        self.decay = decay
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Take in the weights after optimizer step `step`; early steps are forgotten sooner."""
+        kept = min(self.decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(
+            list(self.average.values()), [p.detach() for p in self.parameters.values()], 1 - kept
+        )
+
+    @torch.no_grad()
+    def swap(self) -> None:
+        """Exchange the model's weights and the average."""
+        for name, parameter in self.parameters.items():
+            kept = parameter.detach().clone()
+            parameter.copy_(self.average[name])
+            self.average[name].copy_(kept)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Give the model the average for a while."""
+        self.swap()
+        try:
+            yield
+        finally:
+            self.swap()
+
+    def save(self, folder: Path) -> None:
+        """Write the weights that training goes on from (not the average)."""
+        weights = {n: p.detach().cpu().contiguous() for n, p in self.parameters.items()}
+        save_file(weights, folder / WEIGHTS_FILE)
+
+    @torch.no_grad()
+    def load(self, folder: Path) -> None:
+        """Give the model the weights that `save` wrote; the average stays what it is."""
+        saved = load_file(folder / WEIGHTS_FILE)
+        for name, parameter in self.parameters.items():
+            parameter.copy_(saved[name])
+
+
+class AveragingTrainer(Trainer):
+    """Trainer that evaluates, saves and ends with averaged weights, where `average_decay` > 0."""
+
+    average_decay = 0.0
+    average: WeightAverage | None = None
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if not self.average_decay:
+            return
+        self.average = WeightAverage(self.model, self.average_decay)
+        if checkpoint is not None:
+            self.average.load(Path(checkpoint))
+        self.add_callback(AverageWeights(self))
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Evaluate the averaged weights while training, and what the model has afterwards."""
+        if self.average is None:
+            return super().evaluate(*args, **kwargs)
+        with self.average.applied():
+            return super().evaluate(*args, **kwargs)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        if self.average is None:
+            super()._save_checkpoint(model, trial)
+            return
+        with self.average.applied():
+            super()._save_checkpoint(model, trial)
+        folder = Path(self._get_output_dir(trial))
+        if self.args.should_save:
+            self.average.save(folder / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}")
+
+
+class AverageWeights(TrainerCallback):
+    """Updates a trainer's average after each step, and leaves it in the model at the end."""
+
+    def __init__(self, trainer: AveragingTrainer) -> None:
+        """Serve `trainer`."""
+        self.trainer = trainer
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Take in the step's weights."""
+        if self.trainer.average is not None:
+            self.trainer.average.update(state.global_step)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Keep the average, unless the best checkpoint, which has it, was loaded."""
+        average = self.trainer.average
+        if average is not None and not args.load_best_model_at_end:
+            average.swap()
+        self.trainer.average = None
+        self.trainer.remove_callback(self)
