@@ -56,7 +56,7 @@ def test_a_training_window_is_cut_at_random_places():
         assert (np.diff(cut) == 1).all()
         starts.add(cut[0])
     assert len(starts) == 5
-    batch = Collator(plain)([clips[0], clips[1]])
+    batch = Collator()([clips[0], clips[1]])
     assert batch["input_values"].shape == (2, 8000)
     assert batch["attention_mask"].sum(dim=1).tolist() == batch["lengths"].tolist() == [8000, 4000]
 

@@ -163,6 +163,25 @@ def test_training_on_stored_outputs_gives_the_same_model(options, tmp_path, laye
     assert "test" not in scored
 
 
+@pytest.mark.parametrize("kind", ["hubert", "wav2vec2"])
+def test_a_weighted_layer_sum_begins_even_and_is_trained(options, base, tmp_path, kind):
+    other = tmp_path / "base"
+    shutil.copytree(base, other)
+    document = json.loads((base / "config.json").read_text())
+    document |= {"model_type": kind, "architectures": None}
+    (other / "config.json").write_text(json.dumps(document))
+    begun = finetune.load_model(str(other), ["a", "b", "c"], weighted_layer_sum=True)
+    assert begun.config.model_type == kind
+    torch.testing.assert_close(begun.layer_weights.detach(), torch.full((3,), 1 / 3))
+    options += ["--base-model", str(other), "--weighted_layer_sum", "true"]
+    assert finetune.main([*options, "--trainable_layers", "2"]) == 0
+    assert list((tmp_path / "cache").glob("trunk-*.arrow"))
+    trained = weights(tmp_path / "run")["layer_weights"]
+    assert (trained - 1 / 3).abs().max() > 1e-3
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["use_weighted_layer_sum"]
+
+
 def test_a_resumed_run_ends_as_an_uninterrupted_one(options, tmp_path, capsys):
     options = [*options, "--save_steps", "8", "--save_total_limit", "9"]
     assert finetune.main(options) == 0  # 24 steps; step 8 is in the middle of an epoch

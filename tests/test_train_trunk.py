@@ -21,7 +21,7 @@ from transformers import (
 from clips import Clips, Collator
 from emo_listen.errors import ModelError
 from emotion_trainer import logits_without_padding
-from frozen_trunk import freeze, store_trunk_outputs
+from frozen_trunk import cacheable, freeze, store_trunk_outputs
 
 SMALL = {
     "hidden_size": 32,
@@ -115,7 +115,7 @@ def test_stored_outputs_give_the_logits_of_the_whole_model(shape, layers, clips_
     freeze(model, layers)
     torch.testing.assert_close(alone(model, clips), expected)
     stored = store_trunk_outputs(model, clips, tmp_path, torch.device("cpu"), "some")
-    batch = Collator(clips.extractor)([stored[i] for i in range(len(clips))])
+    batch = Collator()([stored[i] for i in range(len(clips))])
     assert batch["input_values"].dim() == 3
     assert batch["labels"].tolist() == [0, 1, 2, 0]
     with torch.no_grad():
@@ -143,7 +143,7 @@ def test_stored_outputs_give_the_gradients_of_the_whole_model(shape, layers, cli
         model.train()
         model.zero_grad()
         # Two clips of one length, so that padding has no part in it.
-        batch = Collator(clips.extractor)([dataset[0], dataset[3]])
+        batch = Collator()([dataset[0], dataset[3]])
         batch.pop("lengths")
         model(**batch).loss.backward()
         gradients.append(
@@ -155,6 +155,85 @@ def test_stored_outputs_give_the_gradients_of_the_whole_model(shape, layers, cli
     for name, gradient in from_sound.items():
         error = (from_stored[name] - gradient).norm() / (gradient.norm() + 1e-6)
         assert error < 0.02, name
+
+
+@pytest.mark.parametrize("layers", [-1, 3])
+@HUBERTS
+def test_a_weighted_sum_of_all_states_from_stored_outputs(shape, layers, clips_of, tmp_path):
+    model = hubert(shape, use_weighted_layer_sum=True)
+    with torch.no_grad():
+        model.layer_weights.copy_(torch.tensor([1.0, -1.0, 2.0, 0.0]))
+    assert cacheable(model.config, layers)
+    assert not cacheable(model.config, 2)
+    clips = clips_of(shape)
+    expected = alone(model, clips)
+    freeze(model, layers)
+    torch.testing.assert_close(alone(model, clips), expected)
+    stored = store_trunk_outputs(model, clips, tmp_path, torch.device("cpu"), "some")
+    batch = Collator()([stored[i] for i in range(len(clips))])
+    lengths = batch.pop("lengths")
+    with torch.no_grad():
+        unpadded = logits_without_padding(model, batch["input_values"], lengths)
+    assert (unpadded - expected).abs().max() < 0.02 * expected.std()
+    model.train()
+    model(**batch).loss.backward()
+    assert model.layer_weights.grad.abs().min() > 0
+
+
+@HUBERTS
+@LAYERS
+@pytest.mark.parametrize("kind", ["hubert", "wavlm"])
+def test_padding_never_enters_the_trunk(shape, layers, kind, clips_of):
+    torch.manual_seed(0)
+    makers = {
+        "hubert": (HubertForSequenceClassification, HubertConfig),
+        "wavlm": (WavLMForSequenceClassification, WavLMConfig),
+    }
+    classifier, config = makers[kind]
+    model = classifier(config(**{**SMALL, **shape})).eval()
+    clips = clips_of(shape)
+    expected = alone(model, clips)
+    freeze(model, layers)
+    batch = Collator()([clips[i] for i in range(len(clips))])
+    noise = torch.where(batch["attention_mask"] > 0, batch["input_values"], torch.randn(4, 16000))
+    with torch.no_grad():
+        logits = model(noise, batch["attention_mask"]).logits
+    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-5)
+
+
+@LAYERS
+def test_autocast_reaches_the_layers_only(layers, clips_of):
+    model = hubert(CLASSIC)
+    clips = clips_of(CLASSIC)
+    freeze(model, layers)
+    batch = Collator()([clips[i] for i in range(len(clips))])
+    mask = batch["attention_mask"]
+    expected = model.hubert.trunk(batch["input_values"], mask)
+    seen: dict[str, set[torch.dtype]] = {}
+
+    def note(name: str):
+        def hook(_module, _given, output):
+            seen.setdefault(name, set()).add(output.dtype)
+
+        return hook
+
+    base = model.hubert
+    base.feature_projection.projection.register_forward_hook(note("projection"))
+    base.encoder.pos_conv_embed.conv.register_forward_hook(note("positions"))
+    base.feature_extractor.conv_layers[0].conv.register_forward_hook(note("front end"))
+    for i, layer in enumerate(base.encoder.layers):
+        layer.attention.q_proj.register_forward_hook(note(f"layer {i}"))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(base.trunk(batch["input_values"], mask), expected)
+        seen.clear()
+        model(batch["input_values"], mask)
+    below = {"front end", "projection", "positions"}
+    trained = 3 if layers < 0 else layers
+    lower = {f"layer {i}" for i in range(3 - trained)}
+    upper = {f"layer {i}" for i in range(3 - trained, 3)}
+    assert seen.keys() == below | lower | upper
+    assert all(seen[name] == {torch.float32} for name in below | lower)
+    assert all(seen[name] == {torch.bfloat16} for name in upper)
 
 
 @HUBERTS
@@ -215,7 +294,7 @@ def test_other_bases_are_frozen_too(weighted, clips_of):
         freeze(model, 1)
         torch.testing.assert_close(alone(model, clips), expected)
         model.train()
-        batch = Collator(clips.extractor)([clips[0], clips[3]])
+        batch = Collator()([clips[0], clips[3]])
         batch.pop("lengths")
         model(**batch).loss.backward()
         graded = {name for name, p in model.named_parameters() if p.grad is not None}
@@ -254,8 +333,8 @@ def test_more_layers_than_there_are():
 def test_evaluation_does_not_depend_on_padding(clips_of):
     model = hubert(CLASSIC)
     clips = clips_of(CLASSIC)
-    batch = Collator(clips.extractor)([clips[i] for i in range(len(clips))])
-    assert "attention_mask" not in batch  # as the base's feature extractor wants it
+    batch = Collator()([clips[i] for i in range(len(clips))])
+    assert not clips.extractor.return_attention_mask  # this base was trained without a mask
     expected = alone(model, clips)
     with torch.no_grad():
         padded = model(batch["input_values"]).logits

@@ -68,10 +68,6 @@ class Clips(Dataset):
 class Collator:
     """Pads clips, or the frozen trunk's output for them, to the longest of a batch."""
 
-    def __init__(self, feature_extractor: SequenceFeatureExtractor) -> None:
-        """Pad as `feature_extractor` does, with an attention mask where it returns one."""
-        self.extractor = feature_extractor
-
     def __call__(self, items: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """Make a batch.
 
@@ -79,32 +75,30 @@ class Collator:
             items: of `Clips`, or of `frozen_trunk.TrunkOutputs`.
 
         Returns:
-            `labels` (n,); `lengths` (n,) true lengths along axis 1 of `input_values`; and
-            `input_values` (n, n_samples) with `attention_mask` (n, n_samples) where the feature
-            extractor returns one; or, for trunk outputs, `input_values` (n, n_frames, width)
-            with `attention_mask` (n, n_samples) always, since they were computed without padding.
+            `input_values` (n, n_samples), or (n, n_frames, width) for trunk outputs, padded with
+            zeros at the end; `attention_mask` (n, n_samples), also where the base was trained
+            without one, since what it masks was computed without padding; `labels` (n,); and
+            `lengths` (n,), true lengths along axis 1 of `input_values`.
         """
-        values = [item["input_values"] for item in items]
-        if values[0].ndim == 1:
-            batch = dict(
-                self.extractor.pad({"input_values": values}, padding=True, return_tensors="pt")
-            )
-        else:
-            batch = {
-                "input_values": torch.nn.utils.rnn.pad_sequence(
-                    [torch.from_numpy(value) for value in values], batch_first=True
-                ),
-                "attention_mask": sample_mask([item["length"] for item in items]),
-            }
-        batch["labels"] = torch.tensor([item["labels"] for item in items])
-        batch["lengths"] = torch.tensor([len(value) for value in values])
-        return batch
+        values = [torch.from_numpy(np.asarray(item["input_values"])) for item in items]
+        return {
+            "input_values": torch.nn.utils.rnn.pad_sequence(values, batch_first=True),
+            "attention_mask": sample_mask([item["length"] for item in items]),
+            "labels": torch.tensor([item["labels"] for item in items]),
+            "lengths": torch.tensor([len(value) for value in values]),
+        }
 
 
 def sample_mask(lengths: list[int]) -> torch.Tensor:
     """Attention mask (n, longest), 1 where a clip has a sample; `lengths` in samples."""
     longest = torch.arange(max(lengths))
     return (longest[None, :] < torch.tensor(lengths)[:, None]).long()
+
+
+def rows_by_length(lengths: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
+    """Yield each length among `lengths` (n,), and the rows that have it."""
+    for length in lengths.unique().tolist():
+        yield length, (lengths == length).nonzero()[:, 0]
 
 
 class LengthGroupedBatches(Sampler[int]):

@@ -11,7 +11,7 @@ from transformers import Trainer, TrainingArguments
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
-from clips import LengthGroupedBatches
+from clips import LengthGroupedBatches, rows_by_length
 
 
 @dataclass
@@ -105,8 +105,7 @@ def logits_without_padding(
         Logits (n, n_classes), float32.
     """
     parts: dict[int, torch.Tensor] = {}
-    for length in lengths.unique().tolist():
-        rows = (lengths == length).nonzero()[:, 0]
+    for length, rows in rows_by_length(lengths):
         logits = model(input_values=input_values[rows, :length]).logits.float()
         parts.update(zip(rows.tolist(), logits, strict=True))
     return torch.stack([parts[row] for row in range(len(lengths))])

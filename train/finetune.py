@@ -33,6 +33,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from transformers import (
     AutoConfig,
@@ -79,6 +80,14 @@ class FinetuneArguments:
         metadata={
             "help": "0 the head only, N the top N encoder layers too, -1 all but the waveform "
             "front end."
+        },
+    )
+    weighted_layer_sum: bool | None = field(
+        default=None,
+        metadata={
+            "help": "Let the head take a learned mean of all hidden states rather than the last; "
+            "as the base's config says by default. Below N trained layers of N it keeps the "
+            "frozen layers from being cached."
         },
     )
     train_window: float | None = field(
@@ -196,21 +205,34 @@ def load_feature_extractor(base_model: str) -> SequenceFeatureExtractor:
     return extractor
 
 
-def load_model(base_model: str, label_names: list[str]) -> PreTrainedModel:
+def load_model(
+    base_model: str, label_names: list[str], weighted_layer_sum: bool | None = None
+) -> PreTrainedModel:
     """Load the base with a new head for `label_names`; a head of another size is replaced.
+
+    `weighted_layer_sum` None leaves it to the base's config what the head takes.
 
     Raises:
         ModelError: the weights cannot be loaded.
     """
+    more = {}
+    if weighted_layer_sum is not None:
+        more["use_weighted_layer_sum"] = weighted_layer_sum
     try:
-        return AutoModelForAudioClassification.from_pretrained(
+        model, found = AutoModelForAudioClassification.from_pretrained(
             base_model,
             id2label=dict(enumerate(label_names)),
             label2id={name: i for i, name in enumerate(label_names)},
             ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **more,
         )
     except (OSError, ValueError) as error:
         raise ModelError(f"The base model {base_model} cannot be loaded: {error}") from error
+    if "layer_weights" in found["missing_keys"]:
+        # transformers leaves these uninitialised but for HuBERT.
+        torch.nn.init.constant_(model.layer_weights, 1 / len(model.layer_weights))
+    return model
 
 
 def checkpoint_to_resume(args: ClipTrainingArguments) -> str | None:
@@ -261,14 +283,14 @@ def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> di
     print_splits(splits)
 
     set_seed(args.seed)
-    model = load_model(own.base_model, label_names)
+    model = load_model(own.base_model, label_names, own.weighted_layer_sum)
     freeze(model, own.trainable_layers)
     n_trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     n_total = sum(p.numel() for p in model.parameters())
     clips = {name: Clips(rows, label2id, extractor) for name, rows in splits.items()}
     train: Any = Clips(splits["train"], label2id, extractor, own.train_window)
     validation: Any = clips["validation"]
-    if own.cache_trunk and not own.train_window and cacheable(model.config):
+    if own.cache_trunk and not own.train_window and cacheable(model.config, own.trainable_layers):
         with args.main_process_first(desc="frozen layers"):
             train, validation = (
                 store_trunk_outputs(model, clips[name], cache_dir, args.device, name)
@@ -280,7 +302,7 @@ def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> di
         train_dataset=train,
         eval_dataset=validation,
         processing_class=extractor,
-        data_collator=Collator(extractor),
+        data_collator=Collator(),
         compute_metrics=ClassifierMetrics(label_names),
         callbacks=[EarlyStoppingCallback(own.early_stopping_patience)]
         if own.early_stopping_patience

@@ -3,7 +3,10 @@
 `freeze` makes a model's base a "trunk" that is never trained, always in evaluation mode, and the
 rest. The frozen base takes sound as before, or the trunk's own output for it; both go through
 the same code of transformers, in which only the modules that were already applied are replaced,
-so that training on stored outputs gives the model that training on sound would.
+so that training on stored outputs gives the model that training on sound would. What lies below
+the encoder's layers always runs in float32, whatever autocast does to the layers, and the trunk
+never sees padding: front ends that normalise over time (`feat_extract_norm == "group"`) take it
+for sound.
 """
 
 from __future__ import annotations
@@ -21,9 +24,8 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel
-from transformers.modeling_outputs import BaseModelOutput
 
-from clips import Clips, column
+from clips import Clips, column, rows_by_length
 from emo_listen.errors import CorpusError, ModelError
 
 CACHEABLE = ("hubert", "wav2vec2")
@@ -38,12 +40,39 @@ class NoPositions(nn.Module):
         return hidden_states.new_zeros(())
 
 
+class NoProjection(nn.Module):
+    """Stands for a feature projection that was applied before."""
+
+    def __init__(self, twice: bool) -> None:
+        """Return the input alone, or `twice` as wav2vec 2.0 does."""
+        super().__init__()
+        self.twice = twice
+
+    def forward(self, hidden_states: torch.Tensor) -> Any:
+        """Return (n, n_frames, width) as it came."""
+        return (hidden_states, hidden_states) if self.twice else hidden_states
+
+
 class StoredFeatures(nn.Module):
     """Stands for the waveform front end where its output is given."""
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return (n, n_frames, width) as the front end does: (n, width, n_frames)."""
         return features.transpose(1, 2)
+
+
+class InFloat32(nn.Module):
+    """Applies a module in float32 whatever autocast surrounds it."""
+
+    def __init__(self, module: nn.Module) -> None:
+        """Wrap `module`, whose parameters are float32."""
+        super().__init__()
+        self.module = module
+
+    def forward(self, hidden_states: torch.Tensor) -> Any:
+        """Return the module's own output."""
+        with torch.autocast(hidden_states.device.type, enabled=False):
+            return self.module(hidden_states)
 
 
 @contextmanager
@@ -81,23 +110,51 @@ class FrozenBase:
                 module.train(True)
         return self
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether the trunk ends between two layers; else it is the waveform front end alone."""
+        base: Any = self
+        return self.trained_layers >= 0 and cacheable(base.config, self.trained_layers)
+
     def trunk(
         self, input_values: torch.Tensor, attention_mask: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Output of the frozen part, (n, n_samples) -> (n, n_frames, width)."""
+        """Output of the frozen part, (n, n_samples) -> (n, n_frames, width).
+
+        In float32 whatever autocast surrounds it, and without padding: clips of one length, by
+        `attention_mask` (n, n_samples), run together; shorter outputs are then padded with zeros.
+        """
+        # transformers draws for LayerDrop even in evaluation mode: keep that from the run's
+        # random numbers, so that training from sound and from stored outputs are the same.
+        with (
+            torch.no_grad(),
+            torch.autocast(input_values.device.type, enabled=False),
+            torch.random.fork_rng(devices=[]),
+        ):
+            if attention_mask is None:
+                return self.trunk_of_equal_lengths(input_values)
+            outputs = [
+                (rows, self.trunk_of_equal_lengths(input_values[rows, :length]))
+                for length, rows in rows_by_length(attention_mask.sum(dim=1))
+            ]
+            longest = max(hidden.shape[1] for _, hidden in outputs)
+            first = outputs[0][1]
+            padded = first.new_zeros(len(input_values), longest, first.shape[2])
+            for rows, hidden in outputs:
+                padded[rows, : hidden.shape[1]] = hidden
+            return padded
+
+    def trunk_of_equal_lengths(self, input_values: torch.Tensor) -> torch.Tensor:
+        """Output of the frozen part for clips without padding, in what autocast surrounds it."""
         base: Any = self
-        with torch.no_grad():
-            if self.trained_layers < 0:
-                return base.feature_extractor(input_values).transpose(1, 2)
-            layers = base.encoder.layers
-            cut = len(layers) - self.trained_layers
-            below: dict[str, nn.Module] = {"layers": layers[:cut]}
-            if self.trained_layers and base.config.do_stable_layer_norm:
-                below["layer_norm"] = nn.Identity()  # here the last norm follows the last layer
-            # transformers draws for LayerDrop even in evaluation mode: keep that from the run's
-            # random numbers, so that training from sound and from stored outputs are the same.
-            with replaced(base.encoder, **below), torch.random.fork_rng(devices=[]):
-                return super().forward(input_values, attention_mask)[0]  # type: ignore[misc]
+        if not self.is_cut:
+            return base.feature_extractor(input_values).transpose(1, 2)
+        layers = base.encoder.layers
+        below: dict[str, nn.Module] = {"layers": layers[: len(layers) - self.trained_layers]}
+        if self.trained_layers and base.config.do_stable_layer_norm:
+            below["layer_norm"] = nn.Identity()  # here the last norm follows the last layer
+        with replaced(base.encoder, **below):
+            return super().forward(input_values)[0]  # type: ignore[misc]
 
     def forward(
         self,
@@ -105,39 +162,39 @@ class FrozenBase:
         attention_mask: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Run the base model on sound (n, n_samples) or trunk outputs (n, n_frames, width)."""
+        """Run the base model on sound (n, n_samples) or trunk outputs (n, n_frames, width).
+
+        Autocast reaches the encoder's layers only. `output_hidden_states` gives the states that
+        the base would where all its layers are trained, else those from the first trained one.
+        """
         base: Any = self
         stored = input_values.dim() == 3
-        if not cacheable(base.config) or (self.trained_layers < 0 and not stored):
-            return super().forward(input_values, attention_mask, **kwargs)  # type: ignore[misc]
-        if self.trained_layers < 0:
-            with replaced(base, feature_extractor=StoredFeatures()):
-                return super().forward(  # type: ignore[misc]
-                    input_values, attention_mask, **kwargs
-                )
-        hidden = input_values if stored else self.trunk(input_values, attention_mask)
-        if self.trained_layers:
-            frames = attention_mask is not None and base._get_feature_vector_attention_mask(
-                hidden.shape[1], attention_mask
-            )
-            above: dict[str, nn.Module] = {
-                "pos_conv_embed": NoPositions(),
-                "dropout": nn.Identity(),
-                "layers": base.encoder.layers[-self.trained_layers :],
-            }
-            if not base.config.do_stable_layer_norm:
-                above["layer_norm"] = nn.Identity()  # here it precedes the first layer
-            with replaced(base.encoder, **above):
-                mask = None if attention_mask is None else frames
-                hidden = base.encoder(hidden.clone(), attention_mask=mask)[0]
-        return BaseModelOutput(last_hidden_state=hidden)
+        hidden = input_values.clone() if stored else self.trunk(input_values, attention_mask)
+        outer: dict[str, nn.Module] = {"feature_extractor": StoredFeatures()}
+        inner: dict[str, nn.Module] = {}
+        if self.is_cut:
+            layers = base.encoder.layers
+            outer["feature_projection"] = NoProjection(base.config.model_type == "wav2vec2")
+            inner["pos_conv_embed"] = NoPositions()
+            inner["dropout"] = nn.Identity()
+            inner["layers"] = layers[len(layers) - self.trained_layers :]
+            if not (self.trained_layers and base.config.do_stable_layer_norm):
+                inner["layer_norm"] = nn.Identity()  # it precedes the first layer, or is frozen too
+        else:
+            outer["feature_projection"] = InFloat32(base.feature_projection)
+            inner["pos_conv_embed"] = InFloat32(base.encoder.pos_conv_embed)
+        with replaced(base, **outer), replaced(base.encoder, **inner):
+            return super().forward(hidden, attention_mask, **kwargs)  # type: ignore[misc]
 
 
-def cacheable(config: Any) -> bool:
-    """Tell whether a trunk's output can stand for the trunk in models of this config."""
+def cacheable(config: Any, trained_layers: int) -> bool:
+    """Tell whether a trunk's output can stand for the trunk in models of this config.
+
+    A head that sums all hidden states wants those within the trunk too, where there are any.
+    """
     return (
         config.model_type in CACHEABLE
-        and not config.use_weighted_layer_sum  # the head wants the trunk's inner layers too
+        and (not config.use_weighted_layer_sum or trained_layers in (-1, config.num_hidden_layers))
         and not getattr(config, "add_adapter", False)
     )
 

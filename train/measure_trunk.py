@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
         model.train()
         optimizer = torch.optim.AdamW(p for p in model.parameters() if p.requires_grad)
-        collate = Collator(extractor)
+        collate = Collator()
         order = sorted(range(len(clips)), key=lambda i: clips.lengths[i])
         times: dict[str, list[float]] = {"sound": [], "stored": []}
         for first in range(0, len(order), args.batch_size):
