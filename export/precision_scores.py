@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from emo_listen.errors import CorpusError, EmoListenError
+from emo_listen.errors import EmoListenError
 from metrics import ClassifierMetrics
-from recordings import Clip
+from recordings import Clip, check_labels
 
 Predictor = Callable[[NDArray[np.float32]], str]
 """Gives the label of samples `(n_samples,)` at the model's own rate."""
@@ -23,20 +23,6 @@ Scores = dict[str, dict[str, float]]
 
 class AccuracyDropError(EmoListenError, ValueError):
     """An int8 model that loses more accuracy than is allowed."""
-
-
-def check_labels(clips: list[Clip], labels: list[str]) -> None:
-    """Refuse recordings of classes that the model does not know.
-
-    Raises:
-        CorpusError: naming those classes.
-    """
-    unknown = sorted({clip.label for clip in clips} - set(labels))
-    if unknown:
-        raise CorpusError(
-            f"the model does not know the corpus's {', '.join(unknown)}, only "
-            f"{', '.join(labels)}: give the corpus that it was trained on"
-        )
 
 
 def score_labels(answers: list[str], clips: list[Clip], labels: list[str]) -> dict[str, float]:

@@ -43,7 +43,7 @@ from onnx_card import extend_model_card
 from parity import compare, print_parity, speech_windows
 from precision_scores import AccuracyDropError, accuracy_drop, print_scores, score_predictors
 from quantize_int8 import SUMMARY, quantize_int8
-from recordings import Clip, bundled_speech, join, load_clips
+from recordings import CACHE_DIR, Clip, bundled_speech, join, load_clips
 from splits import SPLITS
 
 CALIBRATION_WINDOW = 3.0
@@ -79,6 +79,12 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         default=1.0,
         help="percentage points of accuracy that int8 may lose against PyTorch (default: 1)",
     )
+    parser.add_argument(
+        "--cache_dir",
+        type=Path,
+        default=CACHE_DIR,
+        help=f"folder of the corpus's decoded sound (default: {CACHE_DIR})",
+    )
     return parser.parse_args(argv)
 
 
@@ -96,7 +102,9 @@ def run(args: argparse.Namespace, command: str) -> None:
     reference = PyTorchModel.load(args.checkpoint)
     rate = reference.sampling_rate
     splits = {
-        split: load_clips(args.data, split, rate) for split in args.split if args.data is not None
+        split: load_clips(args.data, split, rate, cache_dir=args.cache_dir)
+        for split in args.split
+        if args.data is not None
     }
     speech = join(splits[args.split[0]]) if splits else bundled_speech(rate)
 
@@ -165,8 +173,8 @@ def score(
     fp32, int8 = models
     predictors = {
         "pytorch": reference.predict_label,
-        "fp32": lambda samples: fp32.predict(samples, fp32.sampling_rate).label,
-        "int8": lambda samples: int8.predict(samples, int8.sampling_rate).label,
+        "fp32": lambda samples: fp32.predict(samples, fp32.sampling_rate).top_label,
+        "int8": lambda samples: int8.predict(samples, int8.sampling_rate).top_label,
     }
     refusal = None
     for split, clips in splits.items():

@@ -21,8 +21,8 @@ from emo_listen import EmotionModel
 from emo_listen.errors import CorpusError, ModelError
 from emo_listen.settings import ModelSettings, file_sha256
 from parity import speech_windows
-from precision_scores import accuracy_drop, check_labels
-from recordings import Clip, bundled_speech, load_clips
+from precision_scores import accuracy_drop
+from recordings import Clip, bundled_speech, check_labels, load_clips
 
 SPEECH = bundled_speech(16_000)
 CARD = "---\nlicense: apache-2.0\n---\n\n# A tiny model\n\n![curves](curves.png)\n"
@@ -191,6 +191,7 @@ def test_int8_that_loses_too_much_is_refused_and_fp32_kept(
     model, clips = labelled_speech
     checkpoint, output = tmp_path / "checkpoint", tmp_path / "model"
     arguments = ("--output", output, "--data", clips, "--max-accuracy-drop", 10)
+    arguments += ("--cache_dir", tmp_path / "cache")
 
     def scores_of(model):
         tiny.save(model, checkpoint)

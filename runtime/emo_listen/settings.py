@@ -57,8 +57,7 @@ class ModelSettings:
             raise ModelError(f"{FILE_NAME}: temperature ({self.temperature}) must be above 0")
         if not (0 <= self.uncertain_below < 1):
             raise ModelError(
-                f"{FILE_NAME}: uncertain_below ({self.uncertain_below}) must be from 0 to "
-                "below 1"
+                f"{FILE_NAME}: uncertain_below ({self.uncertain_below}) must be from 0 to below 1"
             )
 
     @classmethod

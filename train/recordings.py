@@ -1,0 +1,145 @@
+"""Recordings to calibrate, verify and measure with: a split of a corpus, or the bundled sample.
+
+One loader for train/, export/ and benchmarks/, so that a score is of the very clips that training
+set aside; and one way to cut them, the listener's own.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audio_cache import decode_corpus, print_faults, to_float
+from corpora import load_corpus
+from emo_listen.audio import load_audio
+from emo_listen.demo import SAMPLE
+from emo_listen.errors import CorpusError
+from emo_listen.windows import Windower
+from splits import split_corpus
+
+CACHE_DIR = Path(".cache/train")
+"""Where decoded sound is kept where nothing else is asked for."""
+
+
+@dataclass
+class Clip:
+    """One recording of a corpus."""
+
+    name: str
+    """Where it lies."""
+
+    label: str
+    """Class that the corpus gives it."""
+
+    samples: NDArray[np.float32]
+    """Mono sound `(n_samples,)` at the model's rate, full scale is 1."""
+
+    speaker: str | None = None
+    """Who speaks; None where the corpus does not tell."""
+
+
+def load_clips(
+    data: str,
+    split: str,
+    sampling_rate: int,
+    limit: int | None = None,
+    cache_dir: Path = CACHE_DIR,
+) -> list[Clip]:
+    """Decode one split of the corpus that `data` names, or find it in the cache.
+
+    Args:
+        data: as `corpora.load_corpus`.
+        split: `train`, `validation` or `test`.
+        sampling_rate: of the model, in Hz.
+        limit: take about this many clips, equally many of each class, spread over the split.
+        cache_dir: folder of decoded sound.
+
+    Returns:
+        The clips, in the corpus's order.
+
+    Raises:
+        CorpusError: no such corpus or split, or not one clip can be used.
+    """
+    corpus = load_corpus(data)
+    named = split in corpus["split"]
+    if named:
+        corpus = corpus.select([i for i, name in enumerate(corpus["split"]) if name == split])
+    clips, faults = decode_corpus(corpus, sampling_rate, cache_dir)
+    print_faults(faults)
+    if not named:
+        splits = split_corpus(clips)
+        if split not in splits:
+            raise CorpusError(f"{data} has no {split} split, but {', '.join(splits)}")
+        clips = splits[split]
+    if limit is not None:
+        clips = clips.select(_spread(clips["label"], limit))
+    return [
+        Clip(row["name"], row["label"], to_float(row["samples"]), row["speaker"])
+        for row in clips.with_format("numpy")
+    ]
+
+
+def check_labels(clips: list[Clip], labels: list[str]) -> None:
+    """Refuse recordings of classes that the model does not know.
+
+    Raises:
+        CorpusError: naming those classes.
+    """
+    unknown = sorted({clip.label for clip in clips} - set(labels))
+    if unknown:
+        raise CorpusError(
+            f"the model does not know the corpus's {', '.join(unknown)}, only "
+            f"{', '.join(labels)}: give the corpus that it was trained on"
+        )
+
+
+def cut(
+    samples: NDArray[np.float32], sampling_rate: int, window: float, hop: float
+) -> list[NDArray[np.float32]]:
+    """Cut a recording into the windows of full length in which a listener hears it.
+
+    Args:
+        samples: mono sound `(n_samples,)`.
+        sampling_rate: of `samples`, in Hz.
+        window: length of a window, in seconds.
+        hop: time from one window's end to the next, in seconds.
+
+    Returns:
+        Windows that end at multiples of `hop` and at the last sample; `samples` itself where it
+        is no longer than a window.
+    """
+    length = round(window * sampling_rate)
+    if len(samples) <= length:
+        return [samples]
+    windower = Windower(sampling_rate, window, hop)
+    heard = list(windower.push(samples))
+    if (last := windower.finish()) is not None:
+        heard.append(last)
+    return [found.samples for found in heard if len(found.samples) == length]
+
+
+def join(clips: list[Clip]) -> NDArray[np.float32]:
+    """Join recordings one after the other to one, `(n_samples,)`."""
+    return np.concatenate([clip.samples for clip in clips])
+
+
+def bundled_speech(sampling_rate: int) -> NDArray[np.float32]:
+    """Read the package's synthetic voice, `(n_samples,)` at `sampling_rate` in Hz."""
+    return load_audio(SAMPLE, sampling_rate)
+
+
+def _spread(labels: list[str], limit: int) -> list[int]:
+    """Choose about `limit` positions, equally many of each label, evenly spread."""
+    of_label: dict[str, list[int]] = defaultdict(list)
+    for position, label in enumerate(labels):
+        of_label[label].append(position)
+    count = max(1, limit // len(of_label))
+    chosen: set[int] = set()
+    for positions in of_label.values():
+        steps = np.linspace(0, len(positions) - 1, min(count, len(positions)))
+        chosen.update(positions[round(step)] for step in steps)
+    return sorted(chosen)
