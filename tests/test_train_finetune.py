@@ -23,6 +23,8 @@ from transformers import (
 
 import finetune
 from emo_listen.settings import ModelSettings
+from emotion_trainer import ClipTrainer, ClipTrainingArguments
+from frozen_trunk import freeze
 
 RATE = 16_000
 SPEAKERS = 6
@@ -182,6 +184,52 @@ def test_a_weighted_layer_sum_begins_even_and_is_trained(options, base, tmp_path
     assert config["use_weighted_layer_sum"]
 
 
+def optimizer_of(base: Path, tmp_path: Path, layers: int, **more) -> tuple:
+    model = finetune.load_model(str(base), ["a", "b", "c"])
+    freeze(model, layers)
+    given: dict = {"learning_rate": 0.1, "weight_decay": 0.01, "use_cpu": True}
+    given |= {"eval_strategy": "no", "load_best_model_at_end": False}
+    args = ClipTrainingArguments(output_dir=str(tmp_path / "run"), **{**given, **more})
+    return model, ClipTrainer(model=model, args=args).create_optimizer()
+
+
+def test_learning_rates_of_head_and_layers(base, tmp_path):
+    model, optimizer = optimizer_of(base, tmp_path, -1, head_learning_rate=1.0, layer_decay=0.5)
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    found = {names[p]: group for group in optimizer.param_groups for p in group["params"]}
+    assert len(found) == sum(len(group["params"]) for group in optimizer.param_groups)
+    assert found.keys() == {n for n, p in model.named_parameters() if p.requires_grad}
+    assert optimizer.param_groups[0]["lr"] == 0.1  # the Trainer logs this one
+    expected = {
+        "classifier.weight": (1.0, 0.01),
+        "projector.bias": (1.0, 0.0),
+        "hubert.encoder.layer_norm.weight": (0.1, 0.0),
+        "hubert.encoder.layers.1.attention.q_proj.weight": (0.1, 0.01),
+        "hubert.encoder.layers.0.attention.q_proj.weight": (0.05, 0.01),
+        "hubert.encoder.layers.0.final_layer_norm.weight": (0.05, 0.0),
+        "hubert.encoder.pos_conv_embed.conv.bias": (0.025, 0.0),
+        "hubert.feature_projection.projection.weight": (0.025, 0.01),
+    }
+    for name, wanted in expected.items():
+        assert (found[name]["lr"], found[name]["weight_decay"]) == wanted, name
+
+    _, plain = optimizer_of(base, tmp_path, 1)
+    assert [(g["lr"], g["weight_decay"]) for g in plain.param_groups] == [(0.1, 0.01), (0.1, 0.0)]
+    _, head_only = optimizer_of(base, tmp_path, 0, head_learning_rate=0.3)
+    assert {group["lr"] for group in head_only.param_groups} == {0.3}
+
+
+def test_a_run_with_learning_rates_of_its_own_can_be_resumed(options, tmp_path):
+    options = [*options, "--head_learning_rate", "1e-2", "--layer_decay", "0.7"]
+    options += ["--save_steps", "8", "--save_total_limit", "9", "--trainable_layers", "2"]
+    assert finetune.main(options) == 0
+    whole, cut = tmp_path / "run", tmp_path / "cut"
+    shutil.copytree(whole / "checkpoint-8", cut / "checkpoint-8")
+    options += ["--output_dir", str(cut), "--resume_from_checkpoint", "last"]
+    assert finetune.main(options) == 0
+    assert_same_weights(whole / "checkpoint-24", cut / "checkpoint-24", tolerance=1e-6)
+
+
 def test_a_resumed_run_ends_as_an_uninterrupted_one(options, tmp_path, capsys):
     options = [*options, "--save_steps", "8", "--save_total_limit", "9"]
     assert finetune.main(options) == 0  # 24 steps; step 8 is in the middle of an epoch
@@ -252,6 +300,7 @@ def test_recipe_file_with_overrides(tmp_path, repository):
             "needs --load_best_model_at_end",
         ),
         (["--save_strategy", "steps", "--eval_strategy", "epoch"], "options do not fit"),
+        (["--layer_decay", "0"], "--layer_decay 0.0 must be above 0"),
     ],
 )
 def test_wrong_options_are_one_line_and_code_2(options, more, message, capsys):

@@ -45,14 +45,31 @@ class ClipTrainingArguments(TrainingArguments):
     report_to: None | str | list[str] = field(  # noqa: RUF036 (HfArgumentParser needs this order)
         default="none", metadata={"help": "wandb, tensorboard, trackio, ... or none."}
     )
+    head_learning_rate: float | None = field(
+        default=None,
+        metadata={"help": "Highest rate of the classifier's head; learning_rate by default."},
+    )
+    layer_decay: float = field(
+        default=1.0,
+        metadata={
+            "help": "Learning rate of each encoder layer over that of the one above, 0 to 1; the "
+            "top one has learning_rate, and what lies below the layers the rate of one more."
+        },
+    )
     ddp_timeout: int = field(
         default=6 * 3600,
         metadata={"help": "Seconds that processes wait for the first one to fill the caches."},
     )
 
     def __post_init__(self) -> None:
-        """Set what the clips need whatever was given."""
+        """Set what the clips need whatever was given.
+
+        Raises:
+            ValueError: an option is out of its range.
+        """
         super().__post_init__()
+        if not 0 < self.layer_decay <= 1:
+            raise ValueError(f"--layer_decay {self.layer_decay} must be above 0 and at most 1.")
         self.remove_unused_columns = False  # the collator takes what `Clips` returns
 
 
@@ -68,6 +85,28 @@ class ClipTrainer(Trainer):
 
     def _get_eval_sampler(self, eval_dataset: Any) -> Sampler | None:
         return SequentialSampler(eval_dataset)
+
+    def create_optimizer(self) -> torch.optim.Optimizer:
+        """Make transformers' own optimizer, its groups split where learning rates differ."""
+        args = self.args
+        made_before = self.optimizer is not None
+        optimizer = super().create_optimizer()
+        if made_before or (args.head_learning_rate is None and args.layer_decay == 1):
+            return optimizer
+        rates = learning_rates(
+            self.model, args.learning_rate, args.layer_decay, args.head_learning_rate
+        )
+        of_parameter = {p: rates[name] for name, p in self.model.named_parameters()}
+        groups = []
+        for group in optimizer.param_groups:
+            by_rate: dict[float, list[torch.nn.Parameter]] = {}
+            for parameter in group["params"]:
+                by_rate.setdefault(of_parameter[parameter], []).append(parameter)
+            # The first group's rate is the one that the Trainer logs.
+            for rate in sorted(by_rate, key=lambda rate: rate != args.learning_rate):
+                groups.append({**group, "params": by_rate[rate], "lr": rate})
+        optimizer.param_groups = groups
+        return optimizer
 
     def compute_loss(
         self,
@@ -86,6 +125,35 @@ class ClipTrainer(Trainer):
             logits, inputs["labels"], label_smoothing=smoothing
         )
         return (loss, SequenceClassifierOutput(logits=logits)) if return_outputs else loss
+
+
+def learning_rates(
+    model: Any, top: float, layer_decay: float, head: float | None
+) -> dict[str, float]:
+    """Highest learning rate of each parameter by its name.
+
+    Args:
+        model: a classifier whose base has `encoder.layers`.
+        top: rate of the top encoder layer, and of a norm above it.
+        layer_decay: rate of each layer over that of the one above.
+        head: rate of all outside the base; None: `top`.
+    """
+    base = model.base_model
+    n_layers = len(base.encoder.layers)
+    inside = f"{model.base_model_prefix}."
+    rates = {}
+    for name, _ in model.named_parameters():
+        below_top = n_layers  # feature projection, positions, and what else precedes the layers
+        parts = name.removeprefix(inside).split(".")
+        if not name.startswith(inside):
+            rates[name] = top if head is None else head
+            continue
+        if parts[:2] == ["encoder", "layers"]:
+            below_top = n_layers - 1 - int(parts[2])
+        elif parts[:2] == ["encoder", "layer_norm"] and base.config.do_stable_layer_norm:
+            below_top = 0
+        rates[name] = top * layer_decay**below_top
+    return rates
 
 
 def logits_without_padding(
