@@ -1,4 +1,4 @@
-"""Calibration: the temperature is found, stored, and used by the runtime."""
+"""Calibration: temperature and threshold are found, stored, and used by the runtime."""
 
 import csv
 import json
@@ -10,18 +10,37 @@ import pytest
 import soundfile
 
 import calibrate
-from calibrate import calibration_error, fit_temperature, reliability
-from emo_listen import EmotionModel
+import compare_calibration
+from calibration import (
+    FEWEST,
+    Answers,
+    above,
+    calibration_error,
+    choose_threshold,
+    fit_temperature,
+    held_out,
+    reliability,
+)
+from emo_listen import EmotionModel, WindowEvent, listen
 from emo_listen.audio import load_audio
+from emo_listen.errors import CorpusError
 from emo_listen.model import BUNDLED_MODEL
 from emo_listen.settings import ModelSettings
+from recordings import cut
+
+
+def drawn(n: int, temperature: float = 1.0, speakers: int = 4) -> Answers:
+    """Logits of a model that is `temperature` times too sure, and classes drawn accordingly."""
+    random = np.random.default_rng(0)
+    logits = random.normal(0, 2, (n, 4))
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    classes = (probabilities.cumsum(axis=1) < random.random((n, 1))).sum(axis=1)
+    return Answers(temperature * logits, classes, [f"speaker {i % speakers}" for i in range(n)])
 
 
 def test_a_known_temperature_is_found():
-    random = np.random.default_rng(0)
-    logits = random.normal(0, 2, (20000, 4))
-    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    classes = (probabilities.cumsum(axis=1) < random.random((20000, 1))).sum(axis=1)
+    answers = drawn(20000)
+    logits, classes = answers.logits, answers.classes
     assert fit_temperature(logits, classes) == pytest.approx(1, abs=0.03)
     assert fit_temperature(2.5 * logits + 7, classes) == pytest.approx(2.5, abs=0.08)
 
@@ -36,62 +55,188 @@ def test_calibration_error_is_the_weighted_gap():
     assert calibration_error(reliability(np.full(4, 0.75), np.arange(4) < 3)) == 0
 
 
+def test_the_threshold_is_the_smallest_from_which_all_keep_the_rate():
+    confidences = np.repeat([0.3, 0.5, 0.7, 0.9], 100)
+    right = np.concatenate([np.arange(100) < n for n in (20, 60, 60, 90)])
+    # What remains above 0.50, 0.70 and 0.90 is right in 0.70, 0.75 and 0.90.
+    assert choose_threshold(confidences, right, 0.9) == 0.71
+    assert choose_threshold(confidences, right, 0.75) == 0.51
+    assert choose_threshold(confidences, right, 0.7) == 0.31
+    assert choose_threshold(confidences, right, 0.5) == 0
+    assert choose_threshold(confidences, right, 0.91) is None
+    assert above(confidences, right, 0.51) == (0.5, 0.75)
+
+
+def test_a_rate_that_is_lost_again_above_is_not_reached():
+    confidences = np.repeat([0.5, 0.7, 0.9], 100)
+    right = np.concatenate([np.arange(100) < n for n in (50, 100, 70)])
+    assert above(confidences, right, 0.7)[1] == 0.85
+    assert choose_threshold(confidences, right, 0.8) is None
+    # Too few windows are no evidence either way.
+    few = np.append(confidences, np.full(FEWEST - 1, 0.95))
+    assert choose_threshold(few, np.append(right, np.zeros(FEWEST - 1, bool)), 0.45) == 0
+    assert choose_threshold(confidences[: FEWEST - 1], right[: FEWEST - 1], 0.1) is None
+
+
+def test_held_out_speakers_are_not_fitted_on():
+    answers = drawn(8000, temperature=2.0)
+    found = held_out(answers, 0.8)
+    assert found is not None
+    assert found.expected_calibration_error < 0.03
+    assert found.accuracy == pytest.approx(0.8, abs=0.03)
+    assert 0.1 < found.coverage < 0.9
+    # One speaker whose answers are all wrong: the others' fit cannot know it.
+    of_one = np.array([name == "speaker 0" for name in answers.speakers])
+    answers.classes[of_one] = (answers.logits[of_one].argmax(axis=1) + 1) % 4
+    found = held_out(answers, 0.8)
+    assert found is not None
+    assert found.expected_calibration_error > 0.1
+    assert held_out(Answers(answers.logits, answers.classes, [None] * 8000), 0.8) is None
+
+
+def test_the_comparison_finds_what_is_there():
+    answers = drawn(1000, temperature=2.0)
+    told = compare_calibration.compare(answers)
+    (nll, error, _), ((low, _, _), _) = told["nothing"]
+    best, _ = told["temperature"]
+    assert nll > best[0] and error > best[1] and low > 0
+    # Nothing is wrong but the temperature, so that biases do not help.
+    assert told["temperature, class biases"][0][0] == pytest.approx(best[0], abs=0.01)
+    # A class that is too likely is mended by biases alone.
+    answers.logits[:, 2] += 3
+    told = compare_calibration.compare(answers)
+    (low, _, _), (high, _, uar_high) = told["temperature, class biases"][1]
+    assert low < high < 0 < uar_high
+    with pytest.raises(CorpusError, match="two or more speakers"):
+        compare_calibration.compare(Answers(answers.logits, answers.classes, ["one"] * 1000))
+
+
+@pytest.mark.parametrize("seconds", [0.9, 1.0, 2.3, 3.0, 4.2])
+@pytest.mark.parametrize("window", [1.0, 3.0])
+def test_recordings_are_cut_as_the_listener_cuts_them(
+    bundled_model, sample_file, tmp_path, seconds, window
+):
+    samples = load_audio(sample_file, 16000)[: round(seconds * 16000)]
+    soundfile.write(tmp_path / "cut.wav", samples, 16000, subtype="FLOAT")
+    events = list(listen(tmp_path / "cut.wav", model=bundled_model, window=window, hop=0.5))
+    spans = [
+        (round(16000 * event.start), round(16000 * event.end))
+        for event in events
+        if isinstance(event, WindowEvent)
+    ]
+    windows = cut(samples, 16000, window, 0.5)
+    if seconds <= window:
+        assert len(windows) == 1
+        assert windows[0] is samples
+    else:
+        full = [(start, end) for start, end in spans if end - start == 16000 * window]
+        for found, (start, end) in zip(windows, full, strict=True):
+            np.testing.assert_array_equal(found, samples[start:end])
+
+
 @pytest.fixture
-def corpus(tmp_path, bundled_model, sample_file):
-    """Cuts of the synthetic voice; each label is the model's own, but for every third."""
-    rate = bundled_model.sampling_rate
-    speech = load_audio(sample_file, rate)
+def folder(tmp_path):
+    """A copy of the bundled model, as it was before its calibration, with a window of 1 s."""
+    copy = Path(shutil.copytree(BUNDLED_MODEL, tmp_path / "model"))
+    settings = ModelSettings.read(copy)
+    settings.temperature, settings.uncertain_below, settings.window = 1.0, 0.0, 1.0
+    settings.write(copy)
+    return copy
+
+
+@pytest.fixture
+def corpus(tmp_path, folder, sample_file):
+    """Seconds of the synthetic voice; where the model is surer than at most, it is right."""
+    model = EmotionModel.load(folder)
+    # Exact in 16 bits, as which recordings are cached.
+    speech = (np.rint(load_audio(sample_file, 16000) * 32768) / 32768).astype(np.float32)
+    heard = []
+    for n, start in enumerate(np.linspace(0, len(speech) - 16000, 120).astype(int)):
+        sound = speech[start : start + 16000]
+        soundfile.write(tmp_path / f"{n}.wav", sound, 16000, subtype="FLOAT")
+        heard.append(model.predict(sound, 16000))
+    middle = np.median([prediction.confidence for prediction in heard])
     rows = [("file", "label", "speaker", "split")]
-    for n in range(24):
-        cut = speech[n * rate // 2 :][: 2 * rate]
-        label = bundled_model.predict(cut, rate).label if n % 3 else "sadness"
-        soundfile.write(tmp_path / f"{n}.wav", cut, rate)
-        # A corpus must have two training clips of a class; calibration does not hear them.
-        for split in ("train", "train", "validation"):
-            rows.append((f"{n}.wav", label, f"{split} speaker {n % 4}", split))
+    for n, prediction in enumerate(heard):
+        label = prediction.top_label
+        if prediction.confidence < middle:
+            label = next(name for name in model.labels if name != label)
+        rows.append((f"{n}.wav", label, f"speaker {n % 4}", "validation"))
     with (tmp_path / "clips.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
     return tmp_path / "clips.csv"
 
 
-def run(model: Path, corpus: Path) -> int:
+def run(model: Path, corpus: Path, *arguments: str) -> int:
     cache = corpus.parent / "cache"
-    return calibrate.main([str(model), "--data", str(corpus), "--cache_dir", str(cache)])
+    return calibrate.main(
+        [str(model), "--data", str(corpus), "--cache_dir", str(cache), *arguments]
+    )
 
 
-def test_a_model_is_calibrated_in_place(corpus, tmp_path, bundled_model):
-    folder = tmp_path / "model"
-    shutil.copytree(BUNDLED_MODEL, folder)
+def test_a_model_is_calibrated_in_place(corpus, folder):
+    before = EmotionModel.load(folder)
     assert run(folder, corpus) == 0
-    settings = ModelSettings.read(folder)
-    # It is right in two thirds of these cuts, and surer than that before.
-    assert settings.temperature > bundled_model.settings.temperature
+    after = EmotionModel.load(folder)
+    settings = after.settings
     told = settings.origin["calibration"]
-    assert told["clips"] == 24
+    assert (told["clips"], told["windows"], told["speakers"]) == (120, 120, 4)
     assert told["network"] == "onnx/model_quantized.onnx"
-    error = told["expected_calibration_error"]
-    assert 0 <= error["after"] < error["before"] <= 1
-    assert (folder / calibrate.PICTURE).read_bytes().startswith(b"\x89PNG")
+    assert settings.temperature != 1
+    for error in ("before", "after"):
+        assert 0 <= told["expected_calibration_error"][error] <= 1
+    assert 0 <= told["held_out_speakers"]["expected_calibration_error"] <= 1
+
+    # What the folder tells is what the runtime then does.
+    with corpus.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    right = []
+    for row in rows:
+        sound = load_audio(corpus.parent / row["file"], 16000)
+        first, second = (model.predict(sound, 16000) for model in (before, after))
+        assert second.top_label == first.label
+        if second.label != "uncertain":
+            right.append(second.label == row["label"])
+    assert settings.uncertain_below == told["uncertain"]["below"] > 0
+    assert len(right) / len(rows) == pytest.approx(told["uncertain"]["coverage"], abs=1e-4)
+    assert np.mean(right) == pytest.approx(told["uncertain"]["accuracy"], abs=1e-4)
+    assert 0.8 <= np.mean(right) < 1
+    assert 0.5 <= len(right) / len(rows) < 1
+
+    for picture in (calibrate.PICTURE, calibrate.CERTAINTY_PICTURE):
+        assert (folder / picture).read_bytes().startswith(b"\x89PNG")
     card = (folder / "README.md").read_text()
     assert card.count(calibrate.HEADING) == 1
+    assert f"Below a confidence of {settings.uncertain_below:g}" in card
     assert "## ONNX" in card
-
-    samples = np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32)
-    before, after = (m.predict(samples, 16000) for m in (bundled_model, EmotionModel.load(folder)))
-    assert after.label == before.label
-    assert after.confidence < before.confidence
 
     # Calibrating again starts from the logits, not from what was stored.
     assert run(folder, corpus) == 0
-    assert ModelSettings.read(folder).temperature == pytest.approx(settings.temperature, rel=1e-2)
+    again = ModelSettings.read(folder)
+    assert again.temperature == pytest.approx(settings.temperature, rel=1e-2)
+    assert again.uncertain_below == settings.uncertain_below
     assert (folder / "README.md").read_text().count(calibrate.HEADING) == 1
 
 
-def test_classes_that_the_model_does_not_know_are_refused(corpus, tmp_path, capsys):
-    folder = tmp_path / "model"
-    shutil.copytree(BUNDLED_MODEL, folder)
+def test_a_rate_that_no_confidence_reaches_leaves_all_certain(corpus, folder, capsys):
+    corpus.write_text("\n".join(corpus.read_text().splitlines()[:FEWEST]) + "\n")
+    assert run(folder, corpus) == 0
+    settings = ModelSettings.read(folder)
+    assert settings.uncertain_below == 0
+    assert settings.origin["calibration"]["uncertain"] == {"asked_accuracy": 0.8, "below": None}
+    assert "above no confidence is the model right in 0.8" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("rate", ["0", "1", "80"])
+def test_a_rate_that_is_no_fraction_is_refused(rate, capsys):
+    with pytest.raises(SystemExit):
+        calibrate.main(["a model", "--data", "a corpus", "--right", rate])
+    assert "must be above 0 and below 1" in capsys.readouterr().err
+
+
+def test_classes_that_the_model_does_not_know_are_refused(corpus, folder, capsys):
     before = json.loads((folder / "emo_listen.json").read_text())
-    corpus.write_text(corpus.read_text().replace("sadness", "boredom"))
+    corpus.write_text(corpus.read_text().replace("anger", "boredom"))
     assert run(folder, corpus) == 2
-    assert "does not know boredom" in capsys.readouterr().err
+    assert "does not know the corpus's boredom" in capsys.readouterr().err
     assert json.loads((folder / "emo_listen.json").read_text()) == before

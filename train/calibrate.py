@@ -1,14 +1,19 @@
-"""Fit a model's temperature, so that what it says with a confidence of 0.7 is right in 0.7.
+"""Fit a model's temperature, and the confidence below which its label is `uncertain`.
 
 Why: a fine-tuned network is surer than it should be. Dividing its logits by one number, the
 temperature, mends that and changes no label (Guo et al. 2017, "On calibration of modern neural
-networks"). It is fitted on speakers whom training never heard, on the exported network that a
-device runs, and stored in the folder's `emo_listen.json`:
+networks"). Then what it says with a confidence of 0.7 is right in 0.7, and a confidence can be
+chosen above which it is right as often as is asked for.
+
+Both are fitted on speakers whom training never heard, in the windows that a listener meets, on
+the exported network that a device runs, and stored in the folder's `emo_listen.json`:
 
     python train/calibrate.py models/my-voices --data recordings/
+    python train/calibrate.py models/my-voices --data recordings/ --right 0.9
 
-`calibration.png` shows how often the model is right at each confidence, before and after. The
-test split is not touched.
+`calibration.png` shows how often the model is right at each confidence, before and after;
+`uncertain.png`, how much remains above each confidence and how often that is right. The test
+split is not touched. `train/compare_calibration.py` compares other ways to calibrate.
 """
 
 from __future__ import annotations
@@ -16,130 +21,228 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
 from tqdm import tqdm
 
-from audio_cache import decode_corpus, print_faults, to_float
-from corpora import load_corpus
+from calibration import (
+    BINS,
+    FEWEST,
+    THRESHOLDS,
+    Answers,
+    HeldOut,
+    above,
+    calibration_error,
+    choose_threshold,
+    fit_temperature,
+    held_out,
+    reliability,
+)
 from emo_listen import EmotionModel
-from emo_listen.errors import CorpusError, EmoListenError
+from emo_listen.errors import EmoListenError
 from emo_listen.settings import ModelSettings
 from model_card import with_last_section
-from plots import plot_reliability
-from splits import split_corpus
+from plots import plot_certainty, plot_reliability
+from recordings import CACHE_DIR, Clip, check_labels, cut, load_clips
 
 SPLIT = "validation"
 HEADING = "## Calibration"
 PICTURE = "calibration.png"
-
-BINS = 10
-"""Bins of equal width in which confidence and accuracy are compared."""
-
-TEMPERATURES = (0.05, 20.0)
-"""Range that is searched (no unit)."""
+CERTAINTY_PICTURE = "uncertain.png"
 
 
-def fit_temperature(logits: NDArray[np.float64], classes: NDArray[np.int64]) -> float:
-    """Find the temperature that makes `classes` most likely.
+@dataclass
+class Calibration:
+    """What was fitted, and on what."""
 
-    Args:
-        logits: `(n_clips, n_classes)`, up to a constant for each clip.
-        classes: true class indices `(n_clips,)`.
+    temperature: float
+    """Divisor of the logits (no unit)."""
+
+    before: float
+    """Expected calibration error at temperature 1, 0 to 1."""
+
+    after: float
+    """Expected calibration error at `temperature`, 0 to 1."""
+
+    rate: float
+    """Accuracy that was asked of what is certain, 0 to 1."""
+
+    threshold: float | None
+    """Confidence below which a label is `uncertain`, 0 to 1; None where none is enough."""
+
+    coverage: float
+    """Fraction of the windows that remain above it, or all, 0 to 1."""
+
+    accuracy: float
+    """Accuracy in those, 0 to 1."""
+
+    held_out: HeldOut | None
+    """The same on each speaker, fitted on the others; None where speakers are not known."""
+
+
+def hear(model: EmotionModel, clips: list[Clip]) -> Answers:
+    """Run `model` on `clips`, each cut into the model's own windows.
+
+    Raises:
+        CorpusError: a class that the model does not know.
     """
-    rows = np.arange(len(classes))
-
-    def negative_log_likelihood(log_temperature: float) -> float:
-        scaled = log_softmax(logits / np.exp(log_temperature), axis=1)
-        return -float(scaled[rows, classes].mean())
-
-    bounds = tuple(np.log(TEMPERATURES))
-    return float(np.exp(minimize_scalar(negative_log_likelihood, bounds, bounds=bounds).x))
-
-
-def reliability(
-    confidences: NDArray[np.float64], right: NDArray[np.bool_]
-) -> list[tuple[float, float, int]]:
-    """Mean confidence, accuracy and count in each bin of `BINS` that is not empty.
-
-    Args:
-        confidences: `(n_clips,)`, probability of the label that is given.
-        right: `(n_clips,)`, whether that label is the true one.
-    """
-    bins = np.minimum((confidences * BINS).astype(int), BINS - 1)
-    return [
-        (float(confidences[bins == b].mean()), float(right[bins == b].mean()), int(n))
-        for b in range(BINS)
-        if (n := (bins == b).sum())
-    ]
+    check_labels(clips, model.labels)
+    scores, classes, speakers = [], [], []
+    for clip in tqdm(clips, desc="clips", unit="clip"):
+        settings = model.settings
+        for window in cut(clip.samples, model.sampling_rate, settings.window, settings.hop):
+            prediction = model.predict(window, model.sampling_rate)
+            scores.append(list(prediction.scores.values()))
+            classes.append(model.labels.index(clip.label))
+            speakers.append(clip.speaker)
+    logits = np.log(np.maximum(np.array(scores), 1e-12)) * model.settings.temperature
+    return Answers(logits, np.array(classes), speakers)
 
 
-def calibration_error(rows: list[tuple[float, float, int]]) -> float:
-    """Return the expected calibration error (ECE, 0 to 1) of what `reliability` gives."""
-    total = sum(count for _, _, count in rows)
-    return sum(count * abs(confidence - right) for confidence, right, count in rows) / total
+def fit(answers: Answers, rate: float) -> Calibration:
+    """Fit the temperature, and choose the threshold above which `rate` is right."""
+    temperature = round(fit_temperature(answers.logits, answers.classes), 4)
+    right = answers.right
+    confidences = answers.confidences(temperature)
+    threshold = choose_threshold(confidences, right, rate)
+    coverage, accuracy = above(confidences, right, threshold or 0.0)
+    return Calibration(
+        temperature=temperature,
+        before=calibration_error(reliability(answers.confidences(1.0), right)),
+        after=calibration_error(reliability(confidences, right)),
+        rate=rate,
+        threshold=threshold,
+        coverage=coverage,
+        accuracy=accuracy,
+        held_out=held_out(answers, rate),
+    )
 
 
-def log_scores(
-    model: EmotionModel, data: str, cache_dir: Path
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Run the model on the validation clips: log-probabilities `(n, n_classes)`, classes `(n,)`.
+def draw(answers: Answers, found: Calibration, title: str, folder: Path) -> None:
+    """Draw the reliability diagram, and what remains above each confidence, into `folder`."""
+    right = answers.right
+    confidences = answers.confidences(found.temperature)
+    diagrams = {
+        "temperature 1": reliability(answers.confidences(1.0), right),
+        f"temperature {found.temperature:.2f}": reliability(confidences, right),
+    }
+    plot_reliability(diagrams, title, folder / PICTURE, counted="windows")
+    remaining = [above(confidences, right, threshold) for threshold in THRESHOLDS]
+    coverage, accuracy = np.array(remaining).T
+    told = coverage * len(right) >= FEWEST
+    plot_certainty(
+        THRESHOLDS[told],
+        coverage[told],
+        accuracy[told],
+        rate=found.rate,
+        chosen=found.threshold,
+        title=title,
+        path=folder / CERTAINTY_PICTURE,
+    )
+
+
+def describe(found: Calibration, heard: str) -> list[str]:
+    """Tell in Markdown paragraphs what was found in the windows that `heard` names."""
+    told = (
+        f"Fitted on {heard}. Temperature {found.temperature:.2f}: expected calibration error "
+        f"{found.before:.3f} before, {found.after:.3f} after ({BINS} bins)"
+    )
+    expected = found.held_out
+    if expected is not None:
+        told += (
+            f", {expected.expected_calibration_error:.3f} on each speaker at the temperature of "
+            "the others"
+        )
+    lines = [f"{told}.", ""]
+    if found.threshold is None:
+        return [
+            *lines,
+            f"No label is called `uncertain`: above no confidence is the model right in "
+            f"{found.rate:g} of at least {FEWEST} windows.",
+        ]
+    if not found.threshold:
+        return [
+            *lines,
+            f"No label need be called `uncertain`: {found.accuracy:.3f} of all are right, at "
+            f"least {found.rate:g} at every confidence.",
+        ]
+    told = (
+        f"Below a confidence of {found.threshold:g} the label is `uncertain`. What remains, "
+        f"{found.coverage:.3f} of the windows, is right in {found.accuracy:.3f} "
+        f"(asked for: {found.rate:g})"
+    )
+    if expected is not None:
+        told += (
+            f"; with the confidence chosen on the other speakers, {expected.coverage:.3f} remain "
+            f"and {expected.accuracy:.3f} of those are right"
+        )
+    return [*lines, f"{told}."]
+
+
+def calibrate(folder: Path, data: str, rate: float, cache_dir: Path, command: str) -> Calibration:
+    """Fit, store and show the calibration of the model in `folder`; return it.
 
     Raises:
         CorpusError: no validation clips, or a class that the model does not know.
+        ModelError: the model cannot be loaded.
     """
-    clips, faults = decode_corpus(load_corpus(data), model.sampling_rate, cache_dir)
-    print_faults(faults)
-    clips = split_corpus(clips)[SPLIT]
-    if unknown := sorted(set(clips["label"]) - set(model.labels)):
-        raise CorpusError(f"the model does not know {', '.join(unknown)}: give its own corpus")
-    rows = clips.with_format("numpy", columns=["samples"])
-    scores = []
-    for i in tqdm(range(len(clips)), desc=f"{SPLIT} clips", unit="clip"):
-        samples = to_float(rows[i]["samples"])
-        scores.append(list(model.predict(samples, model.sampling_rate).scores.values()))
-    classes = np.array([model.labels.index(label) for label in clips["label"]])
-    return np.log(np.maximum(np.array(scores), 1e-12)), classes
-
-
-def calibrate(folder: Path, data: str, cache_dir: Path, command: str) -> float:
-    """Fit, store and show the temperature of the model in `folder`; return it."""
     model = EmotionModel.load(folder)
+    clips = load_clips(data, SPLIT, model.sampling_rate, cache_dir=cache_dir)
+    answers = hear(model, clips)
+    found = fit(answers, rate)
+    speakers = {clip.speaker for clip in clips}
+    heard = f"{len(answers.classes)} windows of at most {model.settings.window:g} s"
+    draw(answers, found, f"{SPLIT} split ({heard})", folder)
+
     stored = ModelSettings.read(folder)
-    scores, classes = log_scores(model, data, cache_dir)
-    logits = scores * stored.temperature
-    temperature = fit_temperature(logits, classes)
-    right = logits.argmax(axis=1) == classes
-    diagrams = {
-        name: reliability(np.exp(log_softmax(logits / value, axis=1)).max(axis=1), right)
-        for name, value in (("temperature 1", 1.0), (f"temperature {temperature:.2f}", temperature))
-    }
-    before, after = (calibration_error(rows) for rows in diagrams.values())
-    plot_reliability(diagrams, f"{SPLIT} split ({len(classes)} clips)", folder / PICTURE)
-    stored.temperature = round(temperature, 4)
+    stored.temperature = found.temperature
+    stored.uncertain_below = found.threshold or 0.0
     stored.origin["calibration"] = {
         "command": command,
         "split": SPLIT,
-        "clips": len(classes),
+        "clips": len(clips),
+        "windows": len(answers.classes),
+        "speakers": None if None in speakers else len(speakers),
         "network": model.file.relative_to(folder).as_posix(),
-        "expected_calibration_error": {"before": round(before, 4), "after": round(after, 4)},
+        **_origin(found),
     }
     stored.write(folder)
-    told = (
-        f"Temperature {temperature:.2f}, fitted on the {SPLIT} split ({len(classes)} clips): "
-        f"expected calibration error {before:.3f} before, {after:.3f} after ({BINS} bins)."
+    known = "unknown" if None in speakers else len(speakers)
+    told = describe(
+        found, f"the {SPLIT} split ({heard}, from {len(clips)} clips, speakers: {known})"
     )
     card = folder / "README.md"
     if card.is_file():
-        section = [told, "", "```", command, "```", "", f"![]({PICTURE})"]
+        pictures = [f"![Reliability]({PICTURE})", f"![Certainty]({CERTAINTY_PICTURE})"]
+        section = [*told, "", "```", command, "```", "", *pictures]
         text = with_last_section(card.read_text(encoding="utf-8"), HEADING, section)
         card.write_text(text, encoding="utf-8")
-    print(told)
-    return temperature
+    print("\n".join(told))
+    return found
+
+
+def _origin(found: Calibration) -> dict[str, Any]:
+    """Tell the figures of a calibration as `emo_listen.json` keeps them."""
+    error = {"before": round(found.before, 4), "after": round(found.after, 4)}
+    certain: dict[str, Any] = {"asked_accuracy": found.rate}
+    if found.threshold is None:
+        certain["below"] = None
+    else:
+        certain |= {
+            "below": found.threshold,
+            "coverage": round(found.coverage, 4),
+            "accuracy": round(found.accuracy, 4),
+        }
+    told: dict[str, Any] = {"expected_calibration_error": error, "uncertain": certain}
+    if found.held_out is not None:
+        told["held_out_speakers"] = {
+            name: None if np.isnan(value) else round(value, 4)
+            for name, value in asdict(found.held_out).items()
+        }
+    return told
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
@@ -150,7 +253,17 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("model", type=Path, help="model folder that export/to_onnx.py wrote")
     parser.add_argument("--data", required=True, help="corpus, as train/finetune.py takes it")
     parser.add_argument(
-        "--cache_dir", type=Path, default=Path(".cache/train"), help="folder of decoded sound"
+        "--right",
+        type=_fraction,
+        default=0.8,
+        metavar="FRACTION",
+        help="how often a label that is not `uncertain` shall be right (default: 0.8)",
+    )
+    parser.add_argument(
+        "--cache_dir",
+        type=Path,
+        default=CACHE_DIR,
+        help=f"folder of decoded sound (default: {CACHE_DIR})",
     )
     return parser.parse_args(argv)
 
@@ -161,11 +274,18 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     try:
         command = shlex.join(["python", "train/calibrate.py", *argv])
-        calibrate(args.model, args.data, args.cache_dir, command)
+        calibrate(args.model, args.data, args.right, args.cache_dir, command)
     except EmoListenError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError("must be above 0 and below 1")
+    return value
 
 
 if __name__ == "__main__":

@@ -79,7 +79,10 @@ def plot_learning_curves(log: list[dict[str, Any]], path: Path) -> None:
 
 
 def plot_reliability(
-    diagrams: dict[str, list[tuple[float, float, int]]], title: str, path: Path
+    diagrams: dict[str, list[tuple[float, float, int]]],
+    title: str,
+    path: Path,
+    counted: str = "clips",
 ) -> None:
     """Draw how often a model is right at each confidence, and how often it is that confident.
 
@@ -87,6 +90,7 @@ def plot_reliability(
         diagrams: by name, a mean confidence, an accuracy (fractions) and a count for each bin.
         title: above the picture.
         path: of the PNG.
+        counted: what the counts are of.
     """
     figure, (upper, lower) = plt.subplots(
         2, 1, figsize=(5, 6), sharex=True, height_ratios=[3, 1], layout="constrained"
@@ -97,10 +101,44 @@ def plot_reliability(
         upper.plot(confidences, right, marker="o", label=name)
         lower.plot(confidences, counts, marker="o")
     upper.set(title=title, ylabel="fraction that is right", xlim=(0, 1), ylim=(0, 1))
-    lower.set(xlabel="confidence", ylabel="clips", ylim=(0, None))
+    lower.set(xlabel="confidence", ylabel=counted, ylim=(0, None))
     for axes in (upper, lower):
         axes.grid(alpha=0.3)
     upper.legend()
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def plot_certainty(
+    thresholds: np.ndarray,
+    coverage: np.ndarray,
+    accuracy: np.ndarray,
+    *,
+    rate: float,
+    chosen: float | None,
+    title: str,
+    path: Path,
+) -> None:
+    """Draw how much remains above each confidence, and how often that is right.
+
+    Args:
+        thresholds: `(n,)` confidences, 0 to 1.
+        coverage: `(n,)` fraction that remains at each.
+        accuracy: `(n,)` fraction of that which is right.
+        rate: accuracy that was asked for, 0 to 1.
+        chosen: the threshold that was chosen; None where there is none.
+        title: above the picture.
+        path: of the PNG.
+    """
+    figure, axes = plt.subplots(figsize=(6, 4.5), layout="constrained")
+    axes.plot(thresholds, accuracy, label="right, of what remains")
+    axes.plot(thresholds, coverage, label="remains")
+    axes.axhline(rate, linestyle="--", color="grey", label=f"asked for: {rate:g}")
+    if chosen:
+        axes.axvline(chosen, linestyle=":", color="black", label=f"`uncertain` below {chosen:g}")
+    axes.set(title=title, xlabel="confidence", ylabel="fraction", xlim=(0, 1), ylim=(0, 1.01))
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower left")
     figure.savefig(path, dpi=130)
     plt.close(figure)
 
