@@ -184,6 +184,26 @@ def test_a_weighted_layer_sum_begins_even_and_is_trained(options, base, tmp_path
     assert config["use_weighted_layer_sum"]
 
 
+def test_an_augmented_run_caches_validation_alone_and_can_be_resumed(options, tmp_path):
+    noise = tmp_path / "noise"
+    noise.mkdir()
+    soundfile.write(noise / "hiss.wav", np.random.default_rng(1).normal(0, 0.1, RATE), RATE)
+    options = [*options, "--trainable_layers", "2", "--save_steps", "8", "--save_total_limit", "9"]
+    options += ["--augment", "speed", "noise", "time_mask", "--noise_dir", str(noise)]
+    assert finetune.main(options) == 0
+    assert len(list((tmp_path / "cache").glob("trunk-*.arrow"))) == 1
+    whole, cut, plain = (tmp_path / name for name in ("run", "cut", "plain"))
+    shutil.copytree(whole / "checkpoint-16", cut / "checkpoint-16")
+    resumed = [*options, "--output_dir", str(cut), "--resume_from_checkpoint", "last"]
+    assert finetune.main(resumed) == 0
+    # Step 16 is in the second epoch, which ends with step 24.
+    assert_same_weights(whole / "checkpoint-24", cut / "checkpoint-24", tolerance=1e-6)
+    unvaried = options[: options.index("--augment")]
+    assert finetune.main([*unvaried, "--output_dir", str(plain)]) == 0
+    name = "classifier.weight"
+    assert not torch.equal(weights(plain)[name], weights(whole)[name])
+
+
 def optimizer_of(base: Path, tmp_path: Path, layers: int, **more) -> tuple:
     model = finetune.load_model(str(base), ["a", "b", "c"])
     freeze(model, layers)
@@ -300,6 +320,7 @@ def test_recipe_file_with_overrides(tmp_path, repository):
             "needs --load_best_model_at_end",
         ),
         (["--save_strategy", "steps", "--eval_strategy", "epoch"], "options do not fit"),
+        (["--augment", "noise"], "needs --noise_dir"),
         (["--layer_decay", "0"], "--layer_decay 0.0 must be above 0"),
     ],
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import datasets
 import numpy as np
@@ -19,6 +19,16 @@ def column(row: Any, name: str) -> np.ndarray:
     return row[name].combine_chunks().values.to_numpy(zero_copy_only=False)
 
 
+class Vary(Protocol):
+    """What varies a clip, as `augment.Augmentation` does."""
+
+    longest: float
+    """Length of a clip over that of the shortest that it may become."""
+
+    def __call__(self, samples: np.ndarray, epoch: int, clip: int) -> np.ndarray:
+        """Return the samples that clip number `clip` has in this epoch."""
+
+
 class Clips(Dataset):
     """Clips of one split: sound, normalised as the base model wants it, and the class.
 
@@ -31,6 +41,8 @@ class Clips(Dataset):
         label2id: dict[str, int],
         feature_extractor: SequenceFeatureExtractor,
         window: float | None = None,
+        vary: Vary | None = None,
+        seed: int = 0,
     ) -> None:
         """Wrap the rows of `audio_cache.decode_corpus`.
 
@@ -38,7 +50,9 @@ class Clips(Dataset):
             decoded: rows with `samples`, `length` and `label`.
             label2id: class index of each label.
             feature_extractor: the base model's.
-            window: seconds; longer clips are cut at a random place each time. None: whole clips.
+            window: seconds; longer clips are cut at a random place each epoch. None: whole clips.
+            vary: applied to the sound, before it is normalised.
+            seed: of the places at which clips are cut.
         """
         self.rows = decoded.select_columns(["samples"]).with_format("arrow")
         self.labels = [label2id[label] for label in decoded["label"]]
@@ -46,6 +60,13 @@ class Clips(Dataset):
         self.extractor = feature_extractor
         self.max_length = window and int(window * feature_extractor.sampling_rate)
         self.lengths = [min(n, self.max_length or n) for n in decoded["length"]]
+        self.vary = vary
+        self.seed = seed
+        self.epoch = torch.zeros((), dtype=torch.long).share_memory_()  # worker processes see it
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the windows and variations of this epoch, counted from 0."""
+        self.epoch.fill_(epoch)
 
     def __len__(self) -> int:
         """Count the clips."""
@@ -54,15 +75,26 @@ class Clips(Dataset):
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Return `input_values` float32 (n_samples,), `length` (samples) and `labels`."""
         samples = to_float(column(self.rows[index], "samples"))
-        if self.max_length and len(samples) > self.max_length:
-            start = int(torch.randint(len(samples) - self.max_length + 1, ()))
-            samples = samples[start : start + self.max_length]
+        epoch = int(self.epoch)
+        places = np.random.default_rng([self.seed, epoch, index])
+        if self.vary:
+            if self.max_length:
+                samples = cut(samples, int(np.ceil(self.max_length * self.vary.longest)), places)
+            samples = self.vary(samples, epoch, index)
+        if self.max_length:
+            samples = cut(samples, self.max_length, places)
         values = self.extractor(samples, sampling_rate=self.extractor.sampling_rate)
         return {
             "input_values": values["input_values"][0],
             "length": len(samples),
             "labels": self.labels[index],
         }
+
+
+def cut(samples: np.ndarray, length: int, generator: np.random.Generator) -> np.ndarray:
+    """At most `length` samples, from a random place."""
+    start = int(generator.integers(max(len(samples) - length, 0) + 1))
+    return samples[start : start + length]
 
 
 class Collator:

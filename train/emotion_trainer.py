@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 from torch.utils.data import Sampler, SequentialSampler
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
-from clips import LengthGroupedBatches, rows_by_length
+from clips import Clips, LengthGroupedBatches, rows_by_length
 
 
 @dataclass
@@ -73,8 +73,24 @@ class ClipTrainingArguments(TrainingArguments):
         self.remove_unused_columns = False  # the collator takes what `Clips` returns
 
 
+class EpochOfClips(TrainerCallback):
+    """Tells the training clips which epoch it is, where they depend on it."""
+
+    def on_epoch_begin(
+        self, args: Any, state: Any, control: Any, train_dataloader: Any, **kwargs: Any
+    ) -> None:
+        """Pass the epoch on; accelerate does so only with some of its samplers."""
+        if isinstance(train_dataloader.dataset, Clips):
+            train_dataloader.dataset.set_epoch(int(state.epoch))
+
+
 class ClipTrainer(Trainer):
     """Trainer whose batches have `lengths`, as `clips.Collator` makes them."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Take what transformers' Trainer takes."""
+        super().__init__(*args, **kwargs)
+        self.add_callback(EpochOfClips())
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
         dataset = train_dataset if train_dataset is not None else self.train_dataset

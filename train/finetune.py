@@ -49,6 +49,7 @@ from transformers import (
 from transformers.trainer_utils import get_last_checkpoint
 
 from audio_cache import decode_corpus, print_faults
+from augment import PROBABILITIES, Augmentation
 from clips import Clips, Collator
 from corpora import load_corpus
 from emo_listen.errors import CorpusError, EmoListenError, ModelError
@@ -96,6 +97,17 @@ class FinetuneArguments:
             "help": "Seconds: longer training clips are cut at a random place each epoch, which "
             "keeps the frozen layers from being cached. Whole clips by default."
         },
+    )
+    augment: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "How training clips are varied, anew each epoch, which keeps the frozen "
+            f"layers from being cached: any of {', '.join(PROBABILITIES)}."
+        },
+    )
+    noise_dir: str | None = field(
+        default=None,
+        metadata={"help": "Folder of recordings of noise, at any depth, for --augment noise."},
     )
     cache_dir: str = field(
         default=".cache/train", metadata={"help": "Folder of decoded sound and frozen outputs."}
@@ -151,7 +163,7 @@ def file_tokens(path: Path) -> list[str]:
         raise CorpusError(f"The recipe {path} must be a mapping of options to values.")
     tokens: list[str] = []
     for name, value in values.items():
-        if value is None:
+        if value is None or value == []:
             continue
         if isinstance(value, list):
             tokens += [f"--{name}", *map(str, value)]
@@ -287,15 +299,19 @@ def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> di
     freeze(model, own.trainable_layers)
     n_trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     n_total = sum(p.numel() for p in model.parameters())
+    vary = None
+    if own.augment:
+        vary = Augmentation(own.augment, extractor.sampling_rate, args.seed, own.noise_dir)
     clips = {name: Clips(rows, label2id, extractor) for name, rows in splits.items()}
-    train: Any = Clips(splits["train"], label2id, extractor, own.train_window)
+    train: Any = Clips(splits["train"], label2id, extractor, own.train_window, vary, args.seed)
     validation: Any = clips["validation"]
-    if own.cache_trunk and not own.train_window and cacheable(model.config, own.trainable_layers):
+    if own.cache_trunk and cacheable(model.config, own.trainable_layers):
         with args.main_process_first(desc="frozen layers"):
-            train, validation = (
-                store_trunk_outputs(model, clips[name], cache_dir, args.device, name)
-                for name in ("train", "validation")
+            validation = store_trunk_outputs(
+                model, validation, cache_dir, args.device, "validation"
             )
+            if not own.train_window and vary is None:
+                train = store_trunk_outputs(model, train, cache_dir, args.device, "train")
     trainer = ClipTrainer(
         model=model,
         args=args,
