@@ -46,6 +46,9 @@ LOG_FILE = "distill.jsonl"
 
 PROBE_FILE = "probe.jsonl"
 
+FITTING_BATCHES = 8
+"""Batches of crops that scales are fitted on, and the final errors measured."""
+
 
 class Pupil(nn.Module):
     """The student, and a linear map for each hidden state where the teacher is wider or narrower.
@@ -295,7 +298,8 @@ def run(args: argparse.Namespace, command: str) -> None:
     training = splits["train"].with_format("numpy")
     crops = Crops(list(training["samples"]), args.crop, args.batch_size, args.seed)
     print(f"{len(training)} training clips, {len(crops.stream) / SAMPLING_RATE / 3600:.2f} h")
-    speech = crops(args.front_end_steps + args.steps)
+    done = args.front_end_steps + args.steps
+    speech = torch.cat([crops(done + n) for n in range(FITTING_BATCHES)])
     student = build_student(config, teacher, speech)
     for module in fixed_modules(student, teacher):
         module.requires_grad_(False)

@@ -12,6 +12,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from clips import Clips, LengthGroupedBatches, rows_by_length
+from weight_average import AveragingTrainer
 
 
 @dataclass
@@ -56,6 +57,13 @@ class ClipTrainingArguments(TrainingArguments):
             "top one has learning_rate, and what lies below the layers the rate of one more."
         },
     )
+    average_decay: float = field(
+        default=0.0,
+        metadata={
+            "help": "Score, save and keep an exponential moving average of the weights, of which a "
+            "step keeps so much, 0 (no average) to 1; see weight_average.py."
+        },
+    )
     ddp_timeout: int = field(
         default=6 * 3600,
         metadata={"help": "Seconds that processes wait for the first one to fill the caches."},
@@ -70,6 +78,8 @@ class ClipTrainingArguments(TrainingArguments):
         super().__post_init__()
         if not 0 < self.layer_decay <= 1:
             raise ValueError(f"--layer_decay {self.layer_decay} must be above 0 and at most 1.")
+        if not 0 <= self.average_decay < 1:
+            raise ValueError(f"--average_decay {self.average_decay} must be 0 to below 1.")
         self.remove_unused_columns = False  # the collator takes what `Clips` returns
 
 
@@ -84,12 +94,13 @@ class EpochOfClips(TrainerCallback):
             train_dataloader.dataset.set_epoch(int(state.epoch))
 
 
-class ClipTrainer(Trainer):
+class ClipTrainer(AveragingTrainer):
     """Trainer whose batches have `lengths`, as `clips.Collator` makes them."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Take what transformers' Trainer takes."""
         super().__init__(*args, **kwargs)
+        self.average_decay = self.args.average_decay
         self.add_callback(EpochOfClips())
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:

@@ -37,8 +37,9 @@ KERNELS, STRIDES = [1, WINDOW, 1, 1, 1, 3, 3], [1, HOP, 1, 1, 1, 1, 2]
 SHIFT = 6.0
 """Added where a layer must change nothing: GELU(x) is x within 1e-8 here."""
 
-LEVEL = 0.2
-"""Standard deviation of the waveform beside `SHIFT`, so that thirty of them stay above zero."""
+LEVEL = 0.5
+"""Standard deviation of the waveform beside `SHIFT`: eight of them pass within 0.1. A lower one
+would let the rounding errors of `SHIFT` into quiet frequencies."""
 
 GAIN = 120.0
 """Magnitude in layer 1 over that of the spectrogram of sound with variance 1: speech from its
@@ -125,20 +126,21 @@ def init_mel_bands(conv: Any, mel_filters: torch.Tensor) -> None:
 def init_logarithm(bends: Any, slopes: Any) -> None:
     """Set units and their weights so that each band's sum of bent lines is its `log10`.
 
-    The weights are the least-squares solution on an even grid of logarithms.
+    The lines fall from 1 to 0 at their threshold and stay there, so that no large numbers cancel.
+    Their weights are the least-squares solution on an even grid of logarithms.
     """
     n_bands, n_units = slopes.out_channels, bends.out_channels // slopes.out_channels
-    thresholds = torch.from_numpy(np.geomspace(LOWEST, HIGHEST, n_units + 1)[:-1])
+    thresholds = torch.from_numpy(np.geomspace(LOWEST, HIGHEST, n_units + 1)[1:])
     grid = torch.from_numpy(np.geomspace(0.3 * LOWEST, HIGHEST, 4000))
-    units = nn.functional.gelu(SHARPNESS * (grid[:, None] / thresholds - 1))
+    units = nn.functional.gelu(SHARPNESS * (1 - grid[:, None] / thresholds))
     units = torch.cat([torch.ones(len(grid), 1), units], dim=1)
     scale = units.square().mean(dim=0).sqrt()
     solution = np.linalg.lstsq((units / scale).numpy(), grid.log10().numpy(), rcond=1e-7)[0]
     weights = torch.from_numpy(solution) / scale
     for band in range(n_bands):
         mine = slice(band * n_units, (band + 1) * n_units)
-        bends.weight[mine, band, 0] = (SHARPNESS / thresholds).float()
-        bends.bias[mine] = (-SHARPNESS - SHIFT * SHARPNESS / thresholds).float()
+        bends.weight[mine, band, 0] = (-SHARPNESS / thresholds).float()
+        bends.bias[mine] = (SHARPNESS + SHIFT * SHARPNESS / thresholds).float()
         slopes.weight[band, mine, 0] = weights[1:].float()
     slopes.bias.fill_(float(weights[0]))
 
