@@ -16,9 +16,11 @@ less than half the error; with convolution weights stored as int8 38 ms and 23 M
   that. Their weights are merely *stored* as int8 with one scale for each output channel;
   onnxruntime folds the cast and the multiplication once, when it loads the model. A
   `DequantizeLinear` would be kept and run for each window instead.
-- Convolutions with one input channel a filter stay fp32: those over the waveform and the
-  depthwise ones. They are small and sensitive: rounding a filter bank lets strong low
-  frequencies leak into weak high ones, and long depthwise filters add up their errors.
+- Convolutions with one input channel a filter, and small ones, stay fp32: a compact student's
+  front end computes a logarithm with them, around a constant that rounded weights would not
+  take off again. Storing them as int8 too saves 1 MB of 17; it moved the logits on CREMA-D's
+  validation clips by 0.12 (root mean square) and their accuracy from 0.705 to 0.697, where
+  the large convolution alone moves them by 0.006.
 """
 
 from __future__ import annotations
@@ -35,9 +37,12 @@ from optimum.onnxruntime import ORTQuantizer, QuantizationConfig
 
 from outliers import split_outlier_channels
 
+LARGE = 500_000
+"""Weights of a convolution from which on it is worth storing as int8."""
+
 SUMMARY = (
     "MatMul int8, dynamic, signed, per channel, 7-bit weights, outlier channels in fp32; "
-    "convolution weights stored as int8"
+    "large convolutions stored as int8"
 )
 
 
@@ -85,7 +90,7 @@ def constant_weight_nodes(model: ModelProto, op_type: str) -> list[str]:
 
 
 def store_convolutions_as_int8(model: ModelProto) -> int:
-    """Store convolution weights in `model` as int8, in place, but for one-channel filters.
+    """Store weights of large convolutions as int8, in place, but for one-channel filters.
 
     Returns:
         Number of weights that were replaced.
@@ -96,7 +101,9 @@ def store_convolutions_as_int8(model: ModelProto) -> int:
     names = [
         name
         for name in dict.fromkeys(used)
-        if name in constants and tuple(constants[name].dims)[1] > 1
+        if name in constants
+        and constants[name].dims[1] > 1
+        and np.prod(constants[name].dims) >= LARGE
     ]
     for name in names:
         _store_as_int8(graph, constants[name])
