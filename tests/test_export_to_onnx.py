@@ -193,7 +193,7 @@ def test_int8_that_loses_too_much_is_refused_and_fp32_kept(
 ):
     model, clips = labelled_speech
     checkpoint, output = tmp_path / "checkpoint", tmp_path / "model"
-    arguments = ("--output", output, "--data", clips, "--max-accuracy-drop", 10)
+    arguments = ("--output", output, "--data", clips, "--max-accuracy-drop", 20)
     arguments += ("--cache_dir", tmp_path / "cache")
 
     def scores_of(model):
@@ -206,7 +206,7 @@ def test_int8_that_loses_too_much_is_refused_and_fp32_kept(
         code, scores = scores_of(changed)
         assert code == 0
         assert scores["pytorch"]["accuracy"] == 1
-        assert scores["int8"]["accuracy"] >= 0.9
+        assert scores["int8"]["accuracy"] >= 0.8
         assert (output / to_onnx.INT8).is_file()
     capsys.readouterr()
 
