@@ -22,9 +22,11 @@ from transformers import (
 )
 
 import finetune
+import soft_labels
 from emo_listen.settings import ModelSettings
-from emotion_trainer import ClipTrainer, ClipTrainingArguments
+from emotion_trainer import ClipTrainer, ClipTrainingArguments, mixed_targets
 from frozen_trunk import freeze
+from weight_average import WEIGHTS_FILE
 
 RATE = 16_000
 SPEAKERS = 6
@@ -204,6 +206,79 @@ def test_an_augmented_run_caches_validation_alone_and_can_be_resumed(options, tm
     assert not torch.equal(weights(plain)[name], weights(whole)[name])
 
 
+@pytest.mark.parametrize("best", ["true", "false"])
+def test_averaged_weights_are_scored_kept_and_resumed(options, tmp_path, best):
+    options = [*options, "--trainable_layers", "2", "--save_steps", "8", "--save_total_limit", "9"]
+    options += ["--load_best_model_at_end", best, "--learning_rate", "1e-2"]
+    options += ["--lr_scheduler_type", "constant", "--warmup_ratio", "0"]
+    averaged = [*options, "--average_decay", "0.9"]
+    assert finetune.main(averaged) == 0
+    whole, cut, plain = (tmp_path / name for name in ("run", "cut", "plain"))
+    assert finetune.main([*options, "--output_dir", str(plain)]) == 0
+
+    # The average of step 8 is nearer to the beginning than the weights, which are as without it.
+    name = "hubert.encoder.layers.1.attention.q_proj.weight"
+    raw = load_file(whole / "checkpoint-8" / WEIGHTS_FILE)
+    torch.testing.assert_close(raw[name], weights(plain / "checkpoint-8")[name])
+    assert not torch.equal(weights(whole / "checkpoint-8")[name], raw[name])
+    assert set(raw) < set(weights(whole))
+
+    state = json.loads((whole / "trainer_state.json").read_text())
+    kept = state["best_model_checkpoint"] if best == "true" else whole / "checkpoint-24"
+    assert_same_weights(Path(kept), whole, tolerance=0)
+    last = [entry["eval_uar"] for entry in state["log_history"] if "eval_uar" in entry][-1]
+    if best == "false":  # what was scored last is what was kept
+        scored = json.loads((whole / "metrics.json").read_text())
+        assert scored["validation"]["uar"] == pytest.approx(last)
+
+    shutil.copytree(whole / "checkpoint-8", cut / "checkpoint-8")
+    averaged += ["--output_dir", str(cut), "--resume_from_checkpoint", "last"]
+    assert finetune.main(averaged) == 0
+    assert_same_weights(whole / "checkpoint-24", cut / "checkpoint-24", tolerance=1e-6)
+    for step in (whole, cut):
+        assert (step / "checkpoint-24" / WEIGHTS_FILE).is_file()
+
+
+def test_a_run_is_resumed_with_averaging_as_it_began(options, tmp_path, capsys):
+    assert finetune.main(options) == 0
+    options = [*options, "--resume_from_checkpoint", "last", "--average_decay", "0.9"]
+    assert finetune.main(options) == 2
+    assert "was trained without --average_decay" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("cached", ["true", "false"])
+def test_soft_labels_are_learnt_beside_the_labels(corpus, options, tmp_path, capsys, cached):
+    assert finetune.main([*options, "--num_train_epochs", "8"]) == 0
+    soft = tmp_path / "made" / "soft.csv"
+    made = [str(tmp_path / "run"), "--data", str(corpus), "--output", str(soft), "--device", "cpu"]
+    assert soft_labels.main([*made, "--cache_dir", str(tmp_path / "cache")]) == 0
+    lines = soft.read_text().splitlines()
+    assert lines[0] == "name,high,low,noise"
+    assert len(lines) == 121  # 120 training clips
+    # All training clips are "noise" to this teacher, but for those that it leaves to their labels.
+    rows = [f"{line.split(',')[0]},0,0,1" for line in lines[1:] if not line.startswith("low")]
+    soft.write_text("\n".join([lines[0], *rows]) + "\n")
+    options += ["--soft_labels", str(soft), "--soft_label_weight", "1", "--cache_trunk", cached]
+    options += ["--output_dir", str(tmp_path / "student"), "--num_train_epochs", "8"]
+    assert finetune.main(options) == 0
+    assert "Soft labels: 80 of 120 training clips" in capsys.readouterr().out
+    metrics = json.loads((tmp_path / "student" / "metrics.json").read_text())["test"]
+    assert metrics["recall_high"] < 0.3
+    assert metrics["recall_noise"] > 0.7 and metrics["recall_low"] > 0.7
+
+
+def test_mixed_targets_give_the_mean_of_both_losses():
+    logits = torch.tensor([[1.0, 0.0, -1.0], [0.5, 2.0, 0.0]])
+    labels = torch.tensor([2, 1])
+    soft = torch.tensor([[0.7, 0.2, 0.1], [float("nan")] * 3])
+    targets = mixed_targets(labels, soft, weight=0.3, smoothing=0.1)
+    cross_entropy = torch.nn.functional.cross_entropy
+    found = cross_entropy(logits, targets, reduction="none")
+    hard = cross_entropy(logits, labels, label_smoothing=0.1, reduction="none")
+    both = 0.7 * hard[0] + 0.3 * cross_entropy(logits[:1], soft[:1])
+    torch.testing.assert_close(found, torch.stack([both, hard[1]]))
+
+
 def optimizer_of(base: Path, tmp_path: Path, layers: int, **more) -> tuple:
     model = finetune.load_model(str(base), ["a", "b", "c"])
     freeze(model, layers)
@@ -321,6 +396,9 @@ def test_recipe_file_with_overrides(tmp_path, repository):
         ),
         (["--save_strategy", "steps", "--eval_strategy", "epoch"], "options do not fit"),
         (["--augment", "noise"], "needs --noise_dir"),
+        (["--average_decay", "1"], "--average_decay 1.0 must be 0 to below 1"),
+        (["--soft_labels", "nowhere.csv"], "nowhere.csv cannot be read"),
+        (["--soft_label_weight", "2"], "--soft_label_weight 2.0 must be 0 to 1"),
         (["--layer_decay", "0"], "--layer_decay 0.0 must be above 0"),
     ],
 )
@@ -343,6 +421,7 @@ def test_two_processes(options, repository, tmp_path):
     command += ["--dynamo_backend", "no", "--main_process_port", "0"]
     command += [str(repository / "train" / "finetune.py"), *options, "--num_train_epochs", "10"]
     command += ["--per_device_train_batch_size", "3"]
+    command += ["--average_decay", "0.9", "--augment", "time_mask"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=500)
     assert done.returncode == 0, done.stderr[-3000:]

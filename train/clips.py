@@ -62,6 +62,8 @@ class Clips(Dataset):
         self.lengths = [min(n, self.max_length or n) for n in decoded["length"]]
         self.vary = vary
         self.seed = seed
+        self.soft_labels: np.ndarray | None = None
+        """Probabilities float32 (n_clips, n_classes) to learn beside the labels, NaN for none."""
         self.epoch = torch.zeros((), dtype=torch.long).share_memory_()  # worker processes see it
 
     def set_epoch(self, epoch: int) -> None:
@@ -73,7 +75,10 @@ class Clips(Dataset):
         return len(self.labels)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return `input_values` float32 (n_samples,), `length` (samples) and `labels`."""
+        """Return `input_values` float32 (n_samples,), `length` (samples) and `labels`.
+
+        And `soft_labels` (n_classes,) where there are any.
+        """
         samples = to_float(column(self.rows[index], "samples"))
         epoch = int(self.epoch)
         places = np.random.default_rng([self.seed, epoch, index])
@@ -84,11 +89,19 @@ class Clips(Dataset):
         if self.max_length:
             samples = cut(samples, self.max_length, places)
         values = self.extractor(samples, sampling_rate=self.extractor.sampling_rate)
-        return {
+        item = {
             "input_values": values["input_values"][0],
             "length": len(samples),
             "labels": self.labels[index],
         }
+        return with_soft_labels(item, self.soft_labels, index)
+
+
+def with_soft_labels(
+    item: dict[str, Any], soft_labels: np.ndarray | None, index: int
+) -> dict[str, Any]:
+    """Add row `index` of `soft_labels` (n_clips, n_classes) to a clip, where there are any."""
+    return item if soft_labels is None else {**item, "soft_labels": soft_labels[index]}
 
 
 def cut(samples: np.ndarray, length: int, generator: np.random.Generator) -> np.ndarray:
@@ -109,16 +122,21 @@ class Collator:
         Returns:
             `input_values` (n, n_samples), or (n, n_frames, width) for trunk outputs, padded with
             zeros at the end; `attention_mask` (n, n_samples), also where the base was trained
-            without one, since what it masks was computed without padding; `labels` (n,); and
-            `lengths` (n,), true lengths along axis 1 of `input_values`.
+            without one, since what it masks was computed without padding; `labels` (n,);
+            `lengths` (n,), true lengths along axis 1 of `input_values`; and `soft_labels`
+            (n, n_classes) where the clips have any.
         """
         values = [torch.from_numpy(np.asarray(item["input_values"])) for item in items]
-        return {
+        batch = {
             "input_values": torch.nn.utils.rnn.pad_sequence(values, batch_first=True),
             "attention_mask": sample_mask([item["length"] for item in items]),
             "labels": torch.tensor([item["labels"] for item in items]),
             "lengths": torch.tensor([len(value) for value in values]),
         }
+        if "soft_labels" in items[0]:
+            rows = np.stack([item["soft_labels"] for item in items])
+            batch["soft_labels"] = torch.from_numpy(rows)
+        return batch
 
 
 def sample_mask(lengths: list[int]) -> torch.Tensor:

@@ -64,6 +64,13 @@ class ClipTrainingArguments(TrainingArguments):
             "step keeps so much, 0 (no average) to 1; see weight_average.py."
         },
     )
+    soft_label_weight: float = field(
+        default=0.5,
+        metadata={
+            "help": "What --soft_labels weigh in the loss of a training clip that has them, 0 to "
+            "1; its label weighs the rest."
+        },
+    )
     ddp_timeout: int = field(
         default=6 * 3600,
         metadata={"help": "Seconds that processes wait for the first one to fill the caches."},
@@ -80,6 +87,8 @@ class ClipTrainingArguments(TrainingArguments):
             raise ValueError(f"--layer_decay {self.layer_decay} must be above 0 and at most 1.")
         if not 0 <= self.average_decay < 1:
             raise ValueError(f"--average_decay {self.average_decay} must be 0 to below 1.")
+        if not 0 <= self.soft_label_weight <= 1:
+            raise ValueError(f"--soft_label_weight {self.soft_label_weight} must be 0 to 1.")
         self.remove_unused_columns = False  # the collator takes what `Clips` returns
 
 
@@ -144,14 +153,37 @@ class ClipTrainer(AveragingTrainer):
     ) -> Any:
         """Loss of a batch; in evaluation each clip is run without padding."""
         lengths = inputs.pop("lengths")
-        if model.training:
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        logits = logits_without_padding(model, inputs["input_values"], lengths)
+        soft_labels = inputs.pop("soft_labels", None)
         smoothing = self.args.label_smoothing_factor
+        if model.training:
+            if soft_labels is None:
+                return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            labels = inputs.pop("labels")
+            outputs = model(**inputs)
+            targets = mixed_targets(labels, soft_labels, self.args.soft_label_weight, smoothing)
+            loss = torch.nn.functional.cross_entropy(outputs.logits.float(), targets)
+            return (loss, outputs) if return_outputs else loss
+        logits = logits_without_padding(model, inputs["input_values"], lengths)
         loss = torch.nn.functional.cross_entropy(
             logits, inputs["labels"], label_smoothing=smoothing
         )
         return (loss, SequenceClassifierOutput(logits=logits)) if return_outputs else loss
+
+
+def mixed_targets(
+    labels: torch.Tensor, soft_labels: torch.Tensor, weight: float, smoothing: float
+) -> torch.Tensor:
+    """Probabilities (n, n_classes) whose cross-entropy is the mean of that of both labels.
+
+    Args:
+        labels: (n,) classes.
+        soft_labels: (n, n_classes) probabilities, NaN for clips that have the label only.
+        weight: of the soft labels, 0 to 1.
+        smoothing: of the labels, 0 to 1: what is spread over all classes.
+    """
+    n_classes = soft_labels.shape[1]
+    hard = torch.nn.functional.one_hot(labels, n_classes) * (1 - smoothing) + smoothing / n_classes
+    return torch.where(soft_labels.isnan(), hard, (1 - weight) * hard + weight * soft_labels)
 
 
 def learning_rates(

@@ -33,6 +33,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 from transformers import (
@@ -60,7 +61,9 @@ from model_card import Training
 from provenance import origin_of, public_name
 from report import write_report
 from scoring import Score, score_checkpoint
+from soft_labels import read_soft_labels
 from splits import leave_out_ambiguous, print_splits, split_corpus
+from weight_average import WEIGHTS_FILE
 
 
 @dataclass
@@ -108,6 +111,13 @@ class FinetuneArguments:
     noise_dir: str | None = field(
         default=None,
         metadata={"help": "Folder of recordings of noise, at any depth, for --augment noise."},
+    )
+    soft_labels: str | None = field(
+        default=None,
+        metadata={
+            "help": "CSV of soft_labels.py (name, then a column for each class with its "
+            "probability) that training clips learn beside their labels."
+        },
     )
     cache_dir: str = field(
         default=".cache/train", metadata={"help": "Folder of decoded sound and frozen outputs."}
@@ -263,6 +273,10 @@ def checkpoint_to_resume(args: ClipTrainingArguments) -> str | None:
             wanted = newest
         if wanted is None or not Path(wanted).is_dir():
             raise ModelError(f"There is no checkpoint to resume from in {wanted or output_dir}.")
+        averaged = (Path(wanted) / WEIGHTS_FILE).is_file()
+        if averaged != (args.average_decay > 0):
+            without = "with" if averaged else "without"
+            raise ModelError(f"{wanted} was trained {without} --average_decay: resume it likewise.")
         return str(wanted)
     if newest is not None:
         if not args.overwrite_output_dir:
@@ -304,6 +318,11 @@ def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> di
         vary = Augmentation(own.augment, extractor.sampling_rate, args.seed, own.noise_dir)
     clips = {name: Clips(rows, label2id, extractor) for name, rows in splits.items()}
     train: Any = Clips(splits["train"], label2id, extractor, own.train_window, vary, args.seed)
+    if own.soft_labels:
+        names = list(splits["train"]["name"])
+        train.soft_labels = read_soft_labels(Path(own.soft_labels), names, label_names)
+        n_soft = len(names) - int(np.isnan(train.soft_labels[:, 0]).sum())
+        print(f"Soft labels: {n_soft} of {len(names)} training clips")
     validation: Any = clips["validation"]
     if own.cache_trunk and cacheable(model.config, own.trainable_layers):
         with args.main_process_first(desc="frozen layers"):

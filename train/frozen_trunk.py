@@ -25,7 +25,7 @@ from torch import nn
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel
 
-from clips import Clips, column, rows_by_length
+from clips import Clips, column, rows_by_length, with_soft_labels
 from emo_listen.errors import CorpusError, ModelError
 
 CACHEABLE = ("hubert", "wav2vec2")
@@ -250,6 +250,7 @@ class TrunkOutputs(Dataset):
         self.rows = stored.with_format("arrow")
         self.labels = clips.labels
         self.lengths = clips.lengths
+        self.soft_labels = clips.soft_labels
         self.width = width
 
     def __len__(self) -> int:
@@ -257,13 +258,17 @@ class TrunkOutputs(Dataset):
         return len(self.labels)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return `input_values` float32 (n_frames, width), `length` (samples) and `labels`."""
+        """Return `input_values` float32 (n_frames, width), `length` (samples) and `labels`.
+
+        And `soft_labels` (n_classes,) where the clips have any.
+        """
         hidden = column(self.rows[index], "hidden").reshape(-1, self.width)
-        return {
+        item = {
             "input_values": hidden.astype(np.float32),
             "length": self.lengths[index],
             "labels": self.labels[index],
         }
+        return with_soft_labels(item, self.soft_labels, index)
 
 
 def store_trunk_outputs(
