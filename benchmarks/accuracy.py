@@ -1,14 +1,26 @@
 """Score PyTorch, ONNX fp32 and ONNX int8 side by side on the same recordings.
 
-Does a device hear what the checkpoint heard? Each recording is run at its true length, alone
-and never padded, by each backend in turn. Prints accuracy, unweighted average recall (UAR),
-macro F1, the recall of each class and the time for a recording; draws the confusion matrices;
-the last line is one JSON document.
+Does a device hear what the checkpoint heard, how far can its confidence be trusted, how much
+sound does it need, and does it serve all speakers alike? Prints, draws, and writes into the model
+card where that is asked for; the last line is one JSON document.
 
     pip install -e ".[train,export]"
     python benchmarks/accuracy.py --data ../shared/crema-d --split validation
     python benchmarks/accuracy.py --data ../shared/crema-d --split test \
-        --checkpoint runs/crema-d --model models/crema-d
+        --checkpoint runs/crema-d --model models/crema-d --write-card
+
+- Whole clips, each alone and never padded, by each backend in turn: accuracy, unweighted average
+  recall (UAR), macro F1, the recall of each class, the expected calibration error (ECE, 10 bins)
+  of probabilities with the model folder's calibration, how many labels are not `uncertain` and
+  how many of those are right, and the time for a clip.
+- Windows of 1, 2 and 3 s (--windows), by the backend that a device runs: every clip is cut as a
+  listener cuts it, into windows of full length that end at each multiple of the model's hop and
+  at the last sample; a clip that is shorter is one window. Each window counts once, with the label
+  of its clip, also where little is said in it.
+- Groups of speakers (--groups; CREMA-D's own table is found): the figures of whole clips by sex,
+  age and so on.
+
+Intervals hold 95 % of the accuracies when whole speakers are drawn again, for three or more.
 
 The test split is for the one final figure of a finished model: choose on validation.
 """
@@ -16,24 +28,38 @@ The test split is for the one final figure of a finished model: choose on valida
 from __future__ import annotations
 
 import argparse
+import os
+import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+import numpy as np
 from sklearn.metrics import confusion_matrix
 from tqdm import tqdm
 
 sys.path += [str(Path(__file__).resolve().parents[1] / folder) for folder in ("export", "train")]
 
-from backends import PYTORCH, load_backends
-from command import add_arguments, run_benchmark
-from plots import plot_confusion
-from precision_scores import check_labels, score_labels
-from recordings import load_clips
+from accuracy_plots import plot_groups, plot_windows
+from accuracy_tables import (
+    by_backend,
+    by_group_briefly,
+    by_window,
+    card_section,
+    print_table,
+    write_card,
+)
+from backends import PYTORCH, Predictor, Probabilities, load_backends
+from calibration import Answers, reliability
+from command import add_arguments, run_benchmark, told_command
+from emo_listen.errors import ModelError
+from figures import figures
+from groups import CREMA_D_TABLE, find_table, read_table, score_groups
+from plots import plot_confusion, plot_reliability
+from recordings import Clip, check_labels, cut, load_clips
 from splits import SPLITS
-from timing import interleave, machine, print_machine, summarise
+from timing import Samples, interleave, machine, print_machine, summarise
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
@@ -49,7 +75,27 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--limit", type=int, help="take about this many clips, equally many of each class"
     )
+    parser.add_argument(
+        "--windows",
+        type=float,
+        nargs="*",
+        default=[1.0, 2.0, 3.0],
+        metavar="SECONDS",
+        help="lengths of windows to score beside whole clips (default: 1 2 3)",
+    )
+    parser.add_argument(
+        "--groups",
+        type=Path,
+        metavar="CSV",
+        help="table of speakers: their name in the first column, an attribute in each other "
+        f"(default: {CREMA_D_TABLE} in the corpus's folder, where it lies there)",
+    )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
+    parser.add_argument(
+        "--write-card",
+        action="store_true",
+        help="write tables and pictures into the model folder's README.md",
+    )
     return parser.parse_args(argv)
 
 
@@ -57,66 +103,176 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Score, print the tables, draw the pictures, and return what the JSON document says.
 
     Raises:
-        CorpusError: no such corpus or split, or classes that the model does not know.
-        ModelError: a model cannot be loaded.
+        CorpusError: no such corpus, split or table, or classes that the model does not know.
+        ModelError: a model cannot be loaded, or has no card to write into.
     """
+    if args.write_card and not (args.model / "README.md").is_file():
+        raise ModelError(f"{args.model} has no README.md to write into: leave out --write-card")
+    table_file = args.groups or find_table(args.data)
+    table = read_table(table_file) if table_file else {}
     backends = load_backends(args.checkpoint, args.model, args.threads)
-    clips = load_clips(args.data, args.split, backends.sampling_rate, args.limit)
+    clips = load_clips(args.data, args.split, backends.sampling_rate, args.limit, args.cache_dir)
     check_labels(clips, backends.labels)
     told = machine()
-    answers, seconds = interleave(
+    labels, threshold = backends.labels, backends.settings.uncertain_below
+    given, seconds = interleave(
         backends.predictors,
         tqdm([clip.samples for clip in clips], desc="score", unit="clip"),
         threads=args.threads,
     )
+    answers = {
+        name: answers_of(probabilities, clips, labels) for name, probabilities in given.items()
+    }
+    device = list(answers)[-1]
 
-    expected = [clip.label for clip in clips]
     results: dict[str, dict[str, Any]] = {}
-    args.output.mkdir(parents=True, exist_ok=True)
-    for name, given in answers.items():
-        confusion = confusion_matrix(expected, given, labels=backends.labels)
-        results[name] = {
-            **score_labels(given, clips, backends.labels),
-            **summarise(seconds[name]),
-            "confusion": confusion.tolist(),
-        }
+    for name, of_backend in answers.items():
+        top = of_backend.logits.argmax(axis=1)
+        results[name] = {**figures(of_backend, labels, threshold), "clips": len(clips)}
         if PYTORCH in answers:
-            same = sum(a == b for a, b in zip(given, answers[PYTORCH], strict=True))
-            results[name]["agreement_with_pytorch"] = same / len(clips)
-        picture = args.output / f"confusion_{name.lower().replace(' ', '_')}.png"
-        title = f"{name}, {args.split} split ({len(clips)} clips)"
-        plot_confusion(confusion, backends.labels, title, picture)
-        print(f"Wrote {picture}")
-
-    print_machine(told)
-    print_results(results, args.split, args.threads)
-    return {
+            same = top == answers[PYTORCH].logits.argmax(axis=1)
+            results[name]["agreement_with_pytorch"] = float(same.mean())
+        results[name] |= summarise(seconds[name])
+        confusion = confusion_matrix(of_backend.classes, top, labels=range(len(labels)))
+        results[name]["confusion"] = confusion.tolist()
+    hop = backends.settings.hop
+    windows = [
+        score_windows(
+            backends.predictors[device],
+            clips,
+            given[device],
+            (window, hop, backends.sampling_rate),
+            labels,
+            threshold,
+            workers=max(1, (os.cpu_count() or 1) // args.threads),
+        )
+        for window in args.windows
+    ]
+    if windows:
+        whole = figures(answers[device], labels, threshold)
+        windows.append({"window_s": None, "windows": len(clips), **whole})
+    groups = {
+        name: score_groups(of_backend, table, labels, threshold)
+        for name, of_backend in answers.items()
+        if table
+    }
+    document = {
         "benchmark": "accuracy",
         "data": Path(args.data).name,
         "split": args.split,
         "clips": len(clips),
         "threads": args.threads,
-        "labels": backends.labels,
+        "labels": labels,
+        "temperature": backends.settings.temperature,
+        "uncertain_below": threshold,
+        "hop_s": hop,
+        "device_backend": device,
         "machine": told,
         "backends": results,
+        "windows": windows,
+        "groups": groups if any(groups.values()) else {},
+    }
+    print_document(document)
+    pictures = draw(document, answers, args.output)
+    if args.write_card:
+        for picture in pictures:
+            shutil.copyfile(picture, args.model / picture.name)
+        names = [picture.name for picture in pictures]
+        write_card(args.model / "README.md", card_section(document, told_command(), names))
+        print(f"Wrote {args.model / 'README.md'}")
+    return document
+
+
+def answers_of(given: list[Probabilities], clips: list[Clip], labels: list[str]) -> Answers:
+    """Put probabilities `(n_labels,)`, one of each clip, beside what is known of the clips."""
+    return Answers(
+        logits=np.log(np.maximum(np.array(given), 1e-12)),
+        classes=np.array([labels.index(clip.label) for clip in clips]),
+        speakers=[clip.speaker for clip in clips],
+    )
+
+
+def score_windows(
+    predict: Predictor,
+    clips: list[Clip],
+    whole: list[Probabilities],
+    cutting: tuple[float, float, int],
+    labels: list[str],
+    uncertain_below: float,
+    workers: int,
+) -> dict[str, Any]:
+    """Score windows of one length.
+
+    Args:
+        predict: of the backend.
+        clips: to cut.
+        whole: what `predict` gave for each whole clip, which is not asked again.
+        cutting: window and hop in seconds, and sampling rate in Hz.
+        labels: class names.
+        uncertain_below: confidence below which a label is `uncertain`; 0 never.
+        workers: windows that are heard at a time.
+
+    Returns:
+        `window_s` (seconds), `windows` (count), and what `figures.figures` gives.
+    """
+    window, hop, rate = cutting
+    jobs = [(i, s) for i, clip in enumerate(clips) for s in cut(clip.samples, rate, window, hop)]
+
+    def hear(job: tuple[int, Samples]) -> Probabilities:
+        index, samples = job
+        return whole[index] if samples is clips[index].samples else predict(samples)
+
+    with ThreadPoolExecutor(workers) as pool:
+        told = pool.map(hear, jobs)
+        given = list(tqdm(told, total=len(jobs), desc=f"{window:g} s", unit="window"))
+    answers = answers_of(given, [clips[index] for index, _ in jobs], labels)
+    return {
+        "window_s": window,
+        "windows": len(jobs),
+        **figures(answers, labels, uncertain_below),
     }
 
 
-def print_results(results: dict[str, dict[str, Any]], split: str, threads: int) -> None:
-    """Print a table with a row for each figure and a column for each backend."""
-    table = Table(title=f"Scores on the {split} split, times for a clip on {threads} thread(s)")
-    table.add_column("")
-    for name in results:
-        table.add_column(name, justify="right")
-    first = next(iter(results.values()))
-    for key in (key for key in first if key != "confusion"):
-        cells = [result[key] for result in results.values()]
-        decimals = 1 if key.endswith("_ms") else 4
-        table.add_row(
-            key,
-            *(f"{cell:.{decimals}f}" if isinstance(cell, float) else str(cell) for cell in cells),
-        )
-    Console().print(table)
+def draw(document: dict[str, Any], answers: dict[str, Answers], output: Path) -> list[Path]:
+    """Draw all pictures into `output`; return those of what a device runs."""
+    output.mkdir(parents=True, exist_ok=True)
+    device, labels = document["device_backend"], document["labels"]
+    told = f"{document['split']} split ({document['clips']} clips)"
+    drawn = []
+    for name, result in document["backends"].items():
+        picture = output / f"confusion_{name.lower().replace(' ', '_')}.png"
+        plot_confusion(np.array(result["confusion"]), labels, f"{name}, {told}", picture)
+        drawn.append(picture)
+    diagrams = {
+        name: reliability(of_backend.confidences(1.0), of_backend.right)
+        for name, of_backend in answers.items()
+    }
+    shown = [drawn[-1], output / "benchmark_reliability.png"]
+    plot_reliability(diagrams, told, shown[-1])
+    if document["windows"]:
+        shown.append(output / "benchmark_windows.png")
+        plot_windows(document["windows"], f"{device}, {document['split']} split", shown[-1])
+    if rows := document["groups"].get(device):
+        shown.append(output / "benchmark_groups.png")
+        plot_groups(rows, document["backends"][device], labels, f"{device}, {told}", shown[-1])
+    for picture in dict.fromkeys([*drawn, *shown]):
+        print(f"Wrote {picture}")
+    return shown
+
+
+def print_document(document: dict[str, Any]) -> None:
+    """Print all tables."""
+    print_machine(document["machine"])
+    split, device = document["split"], document["device_backend"]
+    threads = document["threads"]
+    print_table(
+        f"Scores on the {split} split, times for a clip on {threads} thread(s)",
+        by_backend(document["backends"]),
+    )
+    if document["windows"]:
+        print_table(f"{device}, by length of sound", by_window(document["windows"]))
+    if rows := document["groups"].get(device):
+        print_table(f"{device}, by group of speakers", by_group_briefly(rows))
 
 
 if __name__ == "__main__":

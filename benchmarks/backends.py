@@ -1,26 +1,35 @@
 """The three ways to run one model, as a benchmark compares them.
 
 The ONNX rows are the `EmotionModel` that `emo-listen` runs, and the PyTorch row is what a
-user of transformers runs, both from sound to label.
+user of transformers runs, both from sound to probabilities with the model folder's calibration.
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.special import softmax
 
 from checkpoint import PyTorchModel
 from emo_listen import EmotionModel
 from emo_listen.errors import ModelError
+from emo_listen.settings import ModelSettings
 from graph import FP32, INT8, export_fp32
-from timing import Predictor
+from timing import Samples
 
 PYTORCH = "PyTorch"
 GRAPHS = {"ONNX fp32": FP32, "ONNX int8": INT8}
+
+Probabilities = NDArray[np.float64]
+Predictor = Callable[[Samples], Probabilities]
+"""Gives the probabilities `(n_labels,)` of samples `(n_samples,)` at the model's own rate."""
 
 
 @dataclass
@@ -28,13 +37,16 @@ class Backends:
     """What there is to compare."""
 
     predictors: dict[str, Predictor]
-    """By name, in the order of the table."""
+    """By name, in the order of the table: the last is what a device runs."""
 
     labels: list[str]
     """Class names that they all give."""
 
     sampling_rate: int
     """Rate of the sound that they all take, in Hz."""
+
+    settings: ModelSettings
+    """Of the model folder: its calibration, which is applied to all, its window and its hop."""
 
 
 def load_backends(checkpoint: Path | None, model: Path, threads: int) -> Backends:
@@ -46,6 +58,7 @@ def load_backends(checkpoint: Path | None, model: Path, threads: int) -> Backend
     Raises:
         ModelError: a folder cannot be loaded, or they are not the same classifier.
     """
+    settings = ModelSettings.read(model)
     predictors: dict[str, Predictor] = {}
     known: dict[str, tuple[list[str], int]] = {}
     if checkpoint is None:
@@ -53,7 +66,7 @@ def load_backends(checkpoint: Path | None, model: Path, threads: int) -> Backend
     else:
         torch.set_num_threads(threads)
         reference = PyTorchModel.load(checkpoint)
-        predictors[PYTORCH] = reference.predict_label
+        predictors[PYTORCH] = _of_pytorch(reference, settings.temperature)
         known[PYTORCH] = reference.labels, reference.sampling_rate
     for name, file in GRAPHS.items():
         if (model / file).is_file():
@@ -61,10 +74,11 @@ def load_backends(checkpoint: Path | None, model: Path, threads: int) -> Backend
         elif file == FP32 and checkpoint is not None:
             exported = Path(_exported(checkpoint).name)
             graph = EmotionModel.load(exported, file_name=file, threads=threads)
+            graph.settings.temperature = settings.temperature
         else:
             print(f"No {name} row: {model.name} has no {file}.")
             continue
-        predictors[name] = _predictor(graph)
+        predictors[name] = _of_graph(graph)
         known[name] = graph.labels, graph.sampling_rate
     if not known:
         raise ModelError(f"nothing to measure: {model} has none of {', '.join(GRAPHS.values())}")
@@ -75,11 +89,22 @@ def load_backends(checkpoint: Path | None, model: Path, threads: int) -> Backend
                 f"{first} and {name} are not the same classifier: labels {known[first][0]} at "
                 f"{known[first][1]} Hz against {labels} at {sampling_rate} Hz"
             )
-    return Backends(predictors, *known[first])
+    return Backends(predictors, *known[first], settings)
 
 
-def _predictor(model: EmotionModel) -> Predictor:
-    return lambda samples: model.predict(samples, model.sampling_rate).label
+def _of_pytorch(model: PyTorchModel, temperature: float) -> Predictor:
+    def predict(samples: Samples) -> Probabilities:
+        logits = model.logits(model.input_values(samples))[0]
+        return softmax(logits.astype(np.float64) / temperature)
+
+    return predict
+
+
+def _of_graph(model: EmotionModel) -> Predictor:
+    def predict(samples: Samples) -> Probabilities:
+        return np.array(list(model.predict(samples, model.sampling_rate).scores.values()))
+
+    return predict
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from emo_listen.errors import EmoListenError
 from emo_listen.model import BUNDLED_MODEL
+from recordings import CACHE_DIR
 
 BUNDLED_CHECKPOINT = Path("runs/crema-d-compact")
 """Where the recipe of the bundled model leaves its checkpoint."""
@@ -36,6 +38,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=Path("runs/benchmarks"),
         help="folder for the pictures (default: runs/benchmarks)",
     )
+    parser.add_argument(
+        "--cache_dir",
+        type=Path,
+        default=CACHE_DIR,
+        help=f"folder of the corpus's decoded sound (default: {CACHE_DIR})",
+    )
+
+
+def told_command() -> str:
+    """Return the command line that is being run, as one gives it in the clone."""
+    return shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
 
 
 def run_benchmark(

@@ -1,8 +1,8 @@
 """Time PyTorch, ONNX fp32 and ONNX int8 side by side on the same windows of speech.
 
-How long does a device think about one window? Each backend is timed from sound to label, as
-a user runs it, on windows at their true length, in turn and after a warm-up. Prints medians
-and 95th percentiles, draws them, and the last line is one JSON document.
+How long does a device think about one window? Each backend is timed from sound to
+probabilities, as a user runs it, on windows at their true length, in turn and after a warm-up.
+Prints medians and 95th percentiles, draws them, and the last line is one JSON document.
 
     pip install -e ".[train,export]"
     python benchmarks/latency.py
@@ -73,8 +73,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         backends = load_backends(args.checkpoint, args.model, threads)
         rate = backends.sampling_rate
         if speech is None:
-            clips = load_clips(args.data, "validation", rate, CLIPS) if args.data else []
-            speech = join(clips) if clips else bundled_speech(rate)
+            speech = (
+                join(load_clips(args.data, "validation", rate, CLIPS, args.cache_dir))
+                if args.data
+                else bundled_speech(rate)
+            )
         for window in args.windows:
             windows = speech_windows(speech, round(window * rate), args.rounds)
             label = f"{window:g} s, {threads} thread(s)"

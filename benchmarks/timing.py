@@ -14,14 +14,14 @@ import time
 from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Samples = NDArray[np.float32]
-Predictor = Callable[[Samples], str]
-"""Gives the label of samples `(n_samples,)` at the model's own rate."""
+Answer = TypeVar("Answer")
+"""What a backend gives for a recording."""
 
 REST = 0.1
 """Time between two calls of backends with thread pools, in seconds.
@@ -37,11 +37,11 @@ PACKAGES = ("numpy", "onnxruntime", "torch", "transformers")
 
 
 def interleave(
-    predictors: dict[str, Predictor],
+    predictors: dict[str, Callable[[Samples], Answer]],
     clips: Iterable[Samples],
     threads: int = 1,
     warm_up: int = 2,
-) -> tuple[dict[str, list[str]], dict[str, list[float]]]:
+) -> tuple[dict[str, list[Answer]], dict[str, list[float]]]:
     """Give each clip to each predictor in turn, and time each call.
 
     Args:
@@ -51,9 +51,9 @@ def interleave(
         warm_up: untimed calls of each predictor beforehand, on the first clip.
 
     Returns:
-        Labels and times in seconds, by name, one for each clip.
+        Answers and times in seconds, by name, one for each clip.
     """
-    labels: dict[str, list[str]] = {name: [] for name in predictors}
+    answers: dict[str, list[Answer]] = {name: [] for name in predictors}
     seconds: dict[str, list[float]] = {name: [] for name in predictors}
     rest = REST if threads > 1 else 0.0
     for index, clip in enumerate(clips):
@@ -63,10 +63,10 @@ def interleave(
         for name, predict in predictors.items():
             time.sleep(rest)
             start = time.perf_counter()
-            label = predict(clip)
+            answer = predict(clip)
             seconds[name].append(time.perf_counter() - start)
-            labels[name].append(label)
-    return labels, seconds
+            answers[name].append(answer)
+    return answers, seconds
 
 
 def summarise(seconds: list[float]) -> dict[str, float]:

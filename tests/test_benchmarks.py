@@ -7,12 +7,23 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tiny_checkpoints as tiny
 
+import accuracy
 import to_onnx
+from accuracy_tables import by_group
+from backends import PYTORCH, load_backends
+from calibration import Answers
+from emo_listen.errors import CorpusError, ModelError
+from emo_listen.settings import ModelSettings
+from figures import figures, speaker_interval
+from graph import FP32
+from groups import read_table, score_groups
+from recordings import Clip, bundled_speech
 from timing import interleave, summarise
 
 BACKENDS = ["PyTorch", "ONNX fp32", "ONNX int8"]
@@ -40,30 +51,184 @@ def run(repository, script, *arguments, cwd=None):
     )
 
 
+@pytest.fixture
+def calibrated(models, tmp_path):
+    """A copy of the export with a card, a temperature of 2, and labels that are `uncertain`."""
+    folder = Path(shutil.copytree(models[1], tmp_path / "calibrated"))
+    settings = ModelSettings.read(folder)
+    settings.temperature, settings.uncertain_below = 2.0, 0.3
+    settings.write(folder)
+    (folder / "README.md").write_text("# A tiny model\n\n## Calibration\n\nOf no use.\n")
+    return folder
+
+
 @pytest.mark.corpus
-def test_accuracy_of_the_three_on_crema_d(repository, shared_dir, models, tmp_path):
-    checkpoint, model = models
+def test_accuracy_of_the_three_on_crema_d(repository, shared_dir, models, calibrated, tmp_path):
+    checkpoint, _ = models
     done = run(
         repository,
         "accuracy.py",
-        *("--data", shared_dir / "crema-d", "--split", "validation", "--limit", 12),
-        *("--checkpoint", checkpoint, "--model", model, "--output", tmp_path),
+        *("--data", shared_dir / "crema-d", "--split", "validation", "--limit", 30),
+        *("--checkpoint", checkpoint, "--model", calibrated, "--output", tmp_path),
+        *("--windows", 1, 9, "--write-card"),
     )
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout.splitlines()[-1])
     assert document["benchmark"] == "accuracy"
-    assert document["clips"] == 12
+    assert document["clips"] == 30
     assert document["machine"]["processor"]
     assert list(document["backends"]) == BACKENDS
     for result in document["backends"].values():
         confusion = np.array(result["confusion"])
-        assert confusion.sum(axis=1).tolist() == [2] * 6
-        assert result["accuracy"] == pytest.approx(confusion.trace() / 12)
+        assert confusion.sum(axis=1).tolist() == [5] * 6
+        assert result["accuracy"] == pytest.approx(confusion.trace() / 30)
         assert {"uar", "macro_f1", "recall_anger", "recall_sadness"} <= set(result)
+        assert 0 <= result["expected_calibration_error"] <= 1
+        assert 0 <= result["certain"] <= 1
+        low, high = result["accuracy_95"]
+        assert low <= result["accuracy"] <= high
         assert 0 < result["median_ms"] <= result["p95_ms"]
-    assert document["backends"]["ONNX fp32"]["agreement_with_pytorch"] == 1
-    for name in ("pytorch", "onnx_fp32", "onnx_int8"):
-        assert (tmp_path / f"confusion_{name}.png").read_bytes().startswith(b"\x89PNG")
+    pytorch, fp32, int8 = document["backends"].values()
+    assert fp32["agreement_with_pytorch"] == 1
+    error = "expected_calibration_error"
+    assert fp32[error] == pytest.approx(pytorch[error], abs=1e-4)
+
+    one, nine, whole = document["windows"]
+    assert (one["window_s"], nine["window_s"], whole["window_s"]) == (1, 9, None)
+    # CREMA-D's clips are longer than 1 s and shorter than 9 s.
+    assert one["windows"] > nine["windows"] == whole["windows"] == 30
+    assert nine["accuracy"] == whole["accuracy"] == int8["accuracy"]
+    for rows in document["groups"].values():
+        of_sex = [row for row in rows if row["attribute"] == "sex"]
+        assert [row["group"] for row in of_sex] == ["Female", "Male"]
+        assert sum(row["clips"] for row in of_sex) == 30
+
+    pictures = ["benchmark_reliability.png", "benchmark_windows.png", "benchmark_groups.png"]
+    for name in ("confusion_pytorch.png", "confusion_onnx_fp32.png", *pictures):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+    card = (calibrated / "README.md").read_text()
+    assert card.startswith("# A tiny model\n\n## Calibration\n\nOf no use.\n\n## Benchmark\n")
+    assert "python benchmarks/accuracy.py --data" in card
+    assert f"| accuracy | {pytorch['accuracy']:.3f} | {fp32['accuracy']:.3f} |" in card
+    assert "|  | 1 s | 9 s | whole clip |" in card
+    assert "| sex: Female | ONNX int8 |" in card
+    for name in ("confusion_onnx_int8.png", *pictures):
+        assert f"![]({name})" in card
+        assert (calibrated / name).read_bytes() == (tmp_path / name).read_bytes()
+
+
+def test_a_model_without_a_card_is_a_named_error(models, tmp_path):
+    arguments = ["--data", str(tmp_path), "--model", str(models[1]), "--write-card"]
+    with pytest.raises(ModelError, match=r"has no README\.md to write into"):
+        accuracy.run(accuracy.parse_args(arguments))
+
+
+def test_the_folders_temperature_is_applied_to_all(models, calibrated):
+    (calibrated / FP32).unlink()  # As in the bundled model: it is exported for the while.
+    backends = load_backends(models[0], calibrated, threads=1)
+    assert list(backends.predictors) == BACKENDS
+    samples = bundled_speech(16_000)[:32_000]
+    of_two = [predict(samples) for predict in backends.predictors.values()]
+    assert backends.settings.uncertain_below == 0.3
+    of_one = load_backends(models[0], models[1], threads=1).predictors[PYTORCH](samples)
+    expected = np.sqrt(of_one) / np.sqrt(of_one).sum()
+    for probabilities, tolerance in zip(of_two, (1e-6, 1e-5, 0.02), strict=True):
+        np.testing.assert_allclose(probabilities, expected, atol=tolerance)
+
+
+def answers(classes, given, speakers, confidence=0.9):
+    """Two classes; the given one has `confidence`."""
+    probabilities = np.full((len(classes), 2), 1 - confidence)
+    probabilities[np.arange(len(classes)), given] = confidence
+    return Answers(np.log(probabilities), np.array(classes), list(speakers))
+
+
+def test_figures_of_known_answers():
+    told = figures(answers([0, 0, 0, 1], [0, 0, 1, 1], "abca"), ["calm", "loud"], 0.8)
+    assert told["accuracy"] == told["accuracy_certain"] == 0.75
+    assert told["uar"] == pytest.approx((2 / 3 + 1) / 2)
+    assert told["recall_calm"] == pytest.approx(2 / 3)
+    assert told["expected_calibration_error"] == pytest.approx(0.15)
+    assert told["certain"] == 1
+    none = figures(answers([0, 1], [0, 1], "ab", 0.7), ["calm", "loud"], 0.8)
+    assert (none["certain"], none["accuracy_certain"]) == (0, None)
+    assert "accuracy_95" not in none
+    assert "certain" not in figures(answers([0, 1], [0, 1], "ab"), ["calm", "loud"], 0.0)
+
+
+def test_intervals_draw_whole_speakers():
+    # Each speaker is always right or always wrong, in many clips.
+    speakers = np.repeat(list("abcd"), 100)
+    given = np.repeat([0, 0, 0, 1], 100)
+    assert speaker_interval(answers([0] * 400, given, speakers)) == [0.25, 1]
+    mixed = answers([0] * 400, given, np.tile(list("abcd"), 100))
+    assert speaker_interval(mixed) == [0.75, 0.75]
+    assert speaker_interval(answers([0] * 400, given, np.repeat(list("ab"), 200))) is None
+    assert speaker_interval(answers([0], [0], [None])) is None
+
+
+def test_groups_of_a_table(tmp_path):
+    path = tmp_path / "speakers.csv"
+    path.write_text(
+        '"Who","Age","Sex","Tongue"\n'
+        "a,29,Female,English\nb,30,Female,English\nc,60,Male,English\nd,,Male,English\n"
+    )
+    table = read_table(path)
+    assert table["age"] == {"a": "under 30", "b": "30 to 44", "c": "60 and over", "d": "unknown"}
+    heard = answers([0, 1] * 5, [0, 0] * 5, "aabbccddee")
+    rows = score_groups(heard, table, ["calm", "loud"], 0.0)
+    # All speak one tongue, but for e, of whom nothing is known.
+    assert [(row["attribute"], row["group"]) for row in rows] == [
+        *(("age", name) for name in ("under 30", "30 to 44", "60 and over", "unknown")),
+        *(("sex", name) for name in ("Female", "Male", "unknown")),
+        *(("tongue", name) for name in ("English", "unknown")),
+    ]
+    assert [row["speakers"] for row in rows] == [1, 1, 1, 2, 2, 2, 1, 4, 1]
+    assert [row["clips"] for row in rows[-2:]] == [8, 2]
+    assert "accuracy_95" in rows[-2] and "accuracy_95" not in rows[0]
+    told = by_group({"ONNX int8": rows})
+    interval = told[0].index("95 % interval")
+    assert [row[interval] for row in told[-2:]] == ["0.50 to 0.50", "too few (< 3)"]
+    without_e = heard.select(np.array([name != "e" for name in heard.speakers]))
+    attributes = {row["attribute"] for row in score_groups(without_e, table, ["x", "y"], 0.0)}
+    assert attributes == {"age", "sex"}
+
+
+@pytest.mark.parametrize("text", ["", "Who\na\n", "Who,Age\na,old\n", "Who,Age\na,-3\n"])
+def test_a_table_that_is_none_is_refused(tmp_path, text):
+    (tmp_path / "speakers.csv").write_text(text)
+    with pytest.raises(CorpusError):
+        read_table(tmp_path / "speakers.csv")
+    with pytest.raises(CorpusError, match="cannot be read"):
+        read_table(tmp_path / "absent.csv")
+
+
+def test_groups_need_speakers():
+    with pytest.raises(CorpusError, match="does not tell every clip's"):
+        score_groups(answers([0], [0], [None]), {"sex": {"a": "Male"}}, ["calm", "loud"], 0.0)
+
+
+def test_windows_of_a_clip_each_count():
+    # Calm for two seconds, then loud for one.
+    sound = np.concatenate([np.zeros(20, np.float32), np.ones(10, np.float32)])
+    clips = [Clip("long", "calm", sound, "a"), Clip("short", "loud", sound[-8:], "b")]
+    calls = []
+
+    def predict(samples):
+        calls.append(len(samples))
+        loud = 0.1 + 0.7 * samples.mean()
+        return np.array([1 - loud, loud])
+
+    whole = [predict(clip.samples) for clip in clips]
+    calls.clear()
+    row = accuracy.score_windows(
+        predict, clips, whole, (1.0, 0.5, 10), ["calm", "loud"], 0.0, workers=2
+    )
+    # The long clip's windows end at 1, 1.5, 2, 2.5 (half loud) and 3 s; the short clip is known.
+    assert calls == [10] * 5
+    assert row["windows"] == 6
+    assert row["recall_calm"] == 0.8
+    assert row["recall_loud"] == 1
 
 
 @pytest.mark.corpus
