@@ -193,8 +193,10 @@ def test_int8_that_loses_too_much_is_refused_and_fp32_kept(
 ):
     model, clips = labelled_speech
     checkpoint, output = tmp_path / "checkpoint", tmp_path / "model"
-    arguments = ("--output", output, "--data", clips, "--max-accuracy-drop", 20)
-    arguments += ("--cache_dir", tmp_path / "cache")
+    arguments = (
+        *("--output", output, "--data", clips, "--max-accuracy-drop", 20),
+        *("--cache_dir", tmp_path / "cache"),
+    )
 
     def scores_of(model):
         tiny.save(model, checkpoint)
