@@ -7,7 +7,7 @@ card where that is asked for; the last line is one JSON document.
     pip install -e ".[train,export]"
     python benchmarks/accuracy.py --data ../shared/crema-d --split validation
     python benchmarks/accuracy.py --data ../shared/crema-d --split test \
-        --checkpoint runs/crema-d --model models/crema-d --write-card
+        --checkpoint runs/crema-d --model models/crema-d --write_card
 
 - Whole clips, each alone and never padded, by each backend in turn: accuracy, unweighted average
   recall (UAR), macro F1, the recall of each class, the expected calibration error (ECE, 10 bins)
@@ -92,7 +92,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
     parser.add_argument(
-        "--write-card",
+        "--write_card",
         action="store_true",
         help="write tables and pictures into the model folder's README.md",
     )
@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         ModelError: a model cannot be loaded, or has no card to write into.
     """
     if args.write_card and not (args.model / "README.md").is_file():
-        raise ModelError(f"{args.model} has no README.md to write into: leave out --write-card")
+        raise ModelError(f"{args.model} has no README.md to write into: leave out --write_card")
     table_file = args.groups or find_table(args.data)
     table = read_table(table_file) if table_file else {}
     backends = load_backends(args.checkpoint, args.model, args.threads)

@@ -70,7 +70,7 @@ def test_accuracy_of_the_three_on_crema_d(repository, shared_dir, models, calibr
         "accuracy.py",
         *("--data", shared_dir / "crema-d", "--split", "validation", "--limit", 30),
         *("--checkpoint", checkpoint, "--model", calibrated, "--output", tmp_path),
-        *("--windows", 1, 9, "--write-card"),
+        *("--windows", 1, 9, "--write_card"),
     )
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout.splitlines()[-1])
@@ -118,7 +118,7 @@ def test_accuracy_of_the_three_on_crema_d(repository, shared_dir, models, calibr
 
 
 def test_a_model_without_a_card_is_a_named_error(models, tmp_path):
-    arguments = ["--data", str(tmp_path), "--model", str(models[1]), "--write-card"]
+    arguments = ["--data", str(tmp_path), "--model", str(models[1]), "--write_card"]
     with pytest.raises(ModelError, match=r"has no README\.md to write into"):
         accuracy.run(accuracy.parse_args(arguments))
 
