@@ -25,6 +25,7 @@ import finetune
 import soft_labels
 from emo_listen.settings import ModelSettings
 from emotion_trainer import ClipTrainer, ClipTrainingArguments, mixed_targets
+from finetune_options import chosen_options
 from frozen_trunk import freeze
 from weight_average import WEIGHTS_FILE
 
@@ -206,37 +207,24 @@ def test_an_augmented_run_caches_validation_alone_and_can_be_resumed(options, tm
     assert not torch.equal(weights(plain)[name], weights(whole)[name])
 
 
-@pytest.mark.parametrize("best", ["true", "false"])
-def test_averaged_weights_are_scored_kept_and_resumed(options, tmp_path, best):
+def test_averaged_weights_are_kept_and_resumed(options, tmp_path):
     options = [*options, "--trainable_layers", "2", "--save_steps", "8", "--save_total_limit", "9"]
-    options += ["--load_best_model_at_end", best, "--learning_rate", "1e-2"]
-    options += ["--lr_scheduler_type", "constant", "--warmup_ratio", "0"]
-    averaged = [*options, "--average_decay", "0.9"]
-    assert finetune.main(averaged) == 0
-    whole, cut, plain = (tmp_path / name for name in ("run", "cut", "plain"))
-    assert finetune.main([*options, "--output_dir", str(plain)]) == 0
-
-    # The average of step 8 is nearer to the beginning than the weights, which are as without it.
-    name = "hubert.encoder.layers.1.attention.q_proj.weight"
-    raw = load_file(whole / "checkpoint-8" / WEIGHTS_FILE)
-    torch.testing.assert_close(raw[name], weights(plain / "checkpoint-8")[name])
-    assert not torch.equal(weights(whole / "checkpoint-8")[name], raw[name])
-    assert set(raw) < set(weights(whole))
-
+    options += ["--average_decay", "0.9", "--load_best_model_at_end", "false"]
+    assert finetune.main(options) == 0
+    whole, cut = tmp_path / "run", tmp_path / "cut"
+    assert_same_weights(whole / "checkpoint-24", whole, tolerance=0)
+    raw = load_file(whole / "checkpoint-24" / WEIGHTS_FILE)
+    assert not any(torch.equal(raw[name], weights(whole)[name]) for name in raw)
     state = json.loads((whole / "trainer_state.json").read_text())
-    kept = state["best_model_checkpoint"] if best == "true" else whole / "checkpoint-24"
-    assert_same_weights(Path(kept), whole, tolerance=0)
     last = [entry["eval_uar"] for entry in state["log_history"] if "eval_uar" in entry][-1]
-    if best == "false":  # what was scored last is what was kept
-        scored = json.loads((whole / "metrics.json").read_text())
-        assert scored["validation"]["uar"] == pytest.approx(last)
+    scored = json.loads((whole / "metrics.json").read_text())
+    assert scored["validation"]["uar"] == pytest.approx(last)
+    assert "- options: " in (whole / "README.md").read_text()
 
     shutil.copytree(whole / "checkpoint-8", cut / "checkpoint-8")
-    averaged += ["--output_dir", str(cut), "--resume_from_checkpoint", "last"]
-    assert finetune.main(averaged) == 0
-    assert_same_weights(whole / "checkpoint-24", cut / "checkpoint-24", tolerance=1e-6)
-    for step in (whole, cut):
-        assert (step / "checkpoint-24" / WEIGHTS_FILE).is_file()
+    options += ["--output_dir", str(cut), "--resume_from_checkpoint", "last"]
+    assert finetune.main(options) == 0
+    assert_same_weights(whole, cut, tolerance=1e-6)
 
 
 def test_a_run_is_resumed_with_averaging_as_it_began(options, tmp_path, capsys):
@@ -348,6 +336,26 @@ def test_save_steps_beyond_the_end_still_leaves_a_checkpoint(options, tmp_path, 
     assert finetune.main([*options, "--save_steps", "500", "--num_train_epochs", "1"]) == 0
     assert "--save_steps 500 exceeds the 12 steps to come" in capsys.readouterr().out
     assert (tmp_path / "run" / "checkpoint-12" / "model.safetensors").is_file()
+
+
+def test_the_card_tells_what_a_recipe_chose(repository, tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "data: x\nuse_cpu: true\naugment: [speed, noise]\nnoise_dir: " + str(tmp_path) + "\n"
+        "head_learning_rate: 1.0e-3\nlearning_rate: 1.0e-4\nweighted_layer_sum: true\n"
+        "lr_scheduler_type: cosine\nlicences: []\n"
+    )
+    assert chosen_options(*finetune.parse_args([str(recipe)])) == {
+        "weighted_layer_sum": "true",
+        "augment": "speed noise",
+        "noise_dir": tmp_path.name,
+        "head_learning_rate": "0.001",
+        "lr_scheduler_type": "cosine",
+    }
+    assert chosen_options(*finetune.parse_args(["--data", "x", "--use_cpu"])) == {}
+    for own in (repository / "train").glob("*.yaml"):  # every recipe is one that can be told
+        told = chosen_options(*finetune.parse_args([str(own), "--use_cpu", "--bf16", "false"]))
+        assert all(isinstance(value, str) for value in told.values())
 
 
 def test_early_stopping_ends_with_the_best_checkpoint(options, tmp_path):

@@ -48,7 +48,12 @@ def test_the_card_names_licences_base_and_scores():
         "![Confusion](confusion.png)",
     ):
         assert told in card
+    chosen = training(options={"augment": "speed noise", "average_decay": "0.997"})
+    assert "- options: `--augment speed noise`, `--average_decay 0.997`" in model_card(
+        chosen, SCORES, {}
+    )
     plain = model_card(training(licences=[]), SCORES, {})
+    assert "options" not in plain
     assert "Made from" not in plain
     assert "itself made" not in plain
 

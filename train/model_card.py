@@ -57,6 +57,9 @@ class Training:
     versions: dict[str, str] = field(default_factory=dict)
     """Versions of the libraries."""
 
+    options: dict[str, str] = field(default_factory=dict)
+    """What was chosen against its default, as the command or its recipe says."""
+
 
 def model_card(training: Training, scores: dict[str, Score], pictures: dict[str, str]) -> str:
     """Write the card as Markdown with the hub's YAML head.
@@ -132,11 +135,17 @@ def training_section(training: Training) -> list[str]:
         lines.append(f"- {split}: {n_clips} clips, {told}")
     lines += [
         f"- left out: {training.left_out} clips",
+        *([f"- options: {chosen}"] if (chosen := chosen_options(training)) else []),
         f"- {training.steps} optimizer steps in {training.epochs:g} epochs, seed {training.seed}",
         "- " + ", ".join(f"{name} {version}" for name, version in training.versions.items()),
         "",
     ]
     return lines
+
+
+def chosen_options(training: Training) -> str:
+    """Options of a run in Markdown, as one would give them."""
+    return ", ".join(f"`--{name} {value}`" for name, value in training.options.items())
 
 
 def licence_section(licences: list[str]) -> list[str]:
