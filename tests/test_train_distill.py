@@ -286,8 +286,8 @@ def hubert_teacher():
 
 def test_distillation_learns_and_resumes(corpus, hubert_teacher, tmp_path, monkeypatch):
     whole, halves = tmp_path / "whole", tmp_path / "halves"
-    options = ("--front_end_steps", "40", "--steps", "20", "--probe_steps", "10")
-    options += ("--learning_rate", "2e-3", "--front_end_learning_rate", "2e-3")
+    steps = ("--front_end_steps", "40", "--steps", "20", "--probe_steps", "10")
+    options = (*steps, "--learning_rate", "2e-3", "--front_end_learning_rate", "2e-3")
     assert run_distill(corpus, hubert_teacher, whole, *options) == 0
     log = [json.loads(line) for line in (whole / distill.LOG_FILE).read_text().splitlines()]
     of_layers = [row["errors"] for row in log if row["stage"] == "layers"]
