@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from audio_cache import add_cache_dir
 from emo_listen.errors import EmoListenError
 from emo_listen.model import BUNDLED_MODEL
-from recordings import CACHE_DIR
 
 BUNDLED_CHECKPOINT = Path("runs/crema-d-compact")
 """Where the recipe of the bundled model leaves its checkpoint."""
@@ -38,12 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=Path("runs/benchmarks"),
         help="folder for the pictures (default: runs/benchmarks)",
     )
-    parser.add_argument(
-        "--cache_dir",
-        type=Path,
-        default=CACHE_DIR,
-        help=f"folder of the corpus's decoded sound (default: {CACHE_DIR})",
-    )
+    add_cache_dir(parser)
 
 
 def told_command() -> str:

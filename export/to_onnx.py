@@ -37,13 +37,14 @@ from emo_listen.settings import ModelSettings
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "train"))
 
+from audio_cache import add_cache_dir
 from checkpoint import NEEDED_FILES, PyTorchModel
 from graph import FP32, INT8, OPSET, export_fp32
 from onnx_card import extend_model_card
 from parity import compare, print_parity, speech_windows
 from precision_scores import AccuracyDropError, accuracy_drop, print_scores, score_predictors
 from quantize_int8 import SUMMARY, quantize_int8
-from recordings import CACHE_DIR, Clip, bundled_speech, join, load_clips
+from recordings import Clip, bundled_speech, join, load_clips
 from splits import SPLITS
 
 CALIBRATION_WINDOW = 3.0
@@ -79,12 +80,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         default=1.0,
         help="percentage points of accuracy that int8 may lose against PyTorch (default: 1)",
     )
-    parser.add_argument(
-        "--cache_dir",
-        type=Path,
-        default=CACHE_DIR,
-        help=f"folder of the corpus's decoded sound (default: {CACHE_DIR})",
-    )
+    add_cache_dir(parser)
     return parser.parse_args(argv)
 
 

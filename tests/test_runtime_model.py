@@ -17,7 +17,7 @@ from emo_listen import EmotionModel
 from emo_listen.audio import load_audio
 from emo_listen.errors import AudioInputError, ModelError
 from emo_listen.external_data import has_external_data
-from emo_listen.model import BUNDLED_MODEL, _normalize, _receptive_field
+from emo_listen.model import BUNDLED_MODEL, _receptive_field, normalize
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_normalisation_is_that_of_transformers(
     samples = load_audio(sample_file, 16000)[3000:40000]
     extractor = Wav2Vec2FeatureExtractor(do_normalize=True)
     expected = extractor(samples, sampling_rate=16000).input_values[0]
-    np.testing.assert_allclose(_normalize(samples), expected, atol=1e-6)
+    np.testing.assert_allclose(normalize(samples), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("seconds", [0.1, 0.125, 0.5, 1.2345, 7])

@@ -6,6 +6,7 @@ changed file or another base model makes a new one.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import io
 import json
@@ -25,6 +26,9 @@ FORMAT = 1
 
 FULL_SCALE = 32768
 """What a sample of 1 is stored as."""
+
+CACHE_DIR = Path(".cache/train")
+"""Where decoded sound is kept where nothing else is asked for."""
 
 SILENT_BELOW = 1e-4
 """Peak (full scale is 1) below which a clip is silent: -80 dBFS."""
@@ -122,7 +126,7 @@ def decode_row(row: dict[str, Any], sampling_rate: int) -> dict[str, Any]:
             fault = f"shorter than {MIN_SECONDS} s"
     if fault:
         samples = np.zeros(0, np.float32)
-    pcm = np.clip(np.rint(samples * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+    pcm = to_pcm(samples)
     return {
         "samples": pcm,
         "length": pcm.size,
@@ -147,9 +151,24 @@ def read_sound(audio: dict[str, Any], sampling_rate: int) -> np.ndarray:
     return resample(mix_down(samples), rate, sampling_rate)
 
 
+def to_pcm(samples: np.ndarray) -> np.ndarray:
+    """Turn float samples within -1 to 1, of any shape, into the int16 that is stored."""
+    return np.clip(np.rint(samples * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+
+
 def to_float(samples: np.ndarray) -> np.ndarray:
     """Turn stored int16 samples, of any shape, into float32 within -1 to 1."""
     return samples.astype(np.float32) / np.float32(FULL_SCALE)
+
+
+def add_cache_dir(parser: argparse.ArgumentParser) -> None:
+    """Add the option `--cache_dir`."""
+    parser.add_argument(
+        "--cache_dir",
+        type=Path,
+        default=CACHE_DIR,
+        help=f"folder of the corpus's decoded sound (default: {CACHE_DIR})",
+    )
 
 
 def print_faults(faults: dict[str, str]) -> None:

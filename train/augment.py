@@ -24,7 +24,7 @@ import soundfile
 import soxr
 from scipy.signal import fftconvolve
 
-from audio_cache import FULL_SCALE, SILENT_BELOW, read_sound, to_float
+from audio_cache import SILENT_BELOW, read_sound, to_float, to_pcm
 from corpora import AUDIO_SUFFIXES
 from emo_listen.errors import CorpusError
 
@@ -260,6 +260,5 @@ def load_noise(folder: Path, sampling_rate: int) -> list[np.ndarray]:
             raise CorpusError(f"The noise {file} cannot be read, remove it: {error}") from error
         if not samples.size or np.abs(samples).max() < SILENT_BELOW:
             raise CorpusError(f"The noise {file} is silent: remove it.")
-        pcm = np.clip(np.rint(samples * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1)
-        recordings.append(pcm.astype(np.int16))
+        recordings.append(to_pcm(samples))
     return recordings

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from audio_cache import add_cache_dir
 from calibration import (
     BINS,
     FEWEST,
@@ -46,7 +47,7 @@ from emo_listen.errors import EmoListenError
 from emo_listen.settings import ModelSettings
 from model_card import with_last_section
 from plots import plot_certainty, plot_reliability
-from recordings import CACHE_DIR, Clip, check_labels, cut, load_clips
+from recordings import Clip, check_labels, cut, load_clips
 
 SPLIT = "validation"
 HEADING = "## Calibration"
@@ -259,12 +260,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         metavar="FRACTION",
         help="how often a label that is not `uncertain` shall be right (default: 0.8)",
     )
-    parser.add_argument(
-        "--cache_dir",
-        type=Path,
-        default=CACHE_DIR,
-        help=f"folder of decoded sound (default: {CACHE_DIR})",
-    )
+    add_cache_dir(parser)
     return parser.parse_args(argv)
 
 

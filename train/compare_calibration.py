@@ -25,11 +25,12 @@ from rich.table import Table
 from scipy.optimize import minimize
 from scipy.special import expit, logit, softmax
 
+from audio_cache import add_cache_dir
 from calibrate import SPLIT, hear
 from calibration import Answers, Floats, Integers, calibration_error, reliability
 from emo_listen import EmotionModel
 from emo_listen.errors import CorpusError, EmoListenError
-from recordings import CACHE_DIR, load_clips
+from recordings import load_clips
 
 RESAMPLES = 1000
 """Times that speakers are drawn again for an interval."""
@@ -174,12 +175,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("model", type=Path, help="model folder that export/to_onnx.py wrote")
     parser.add_argument("--data", required=True, help="corpus, as train/finetune.py takes it")
-    parser.add_argument(
-        "--cache_dir",
-        type=Path,
-        default=CACHE_DIR,
-        help=f"folder of decoded sound (default: {CACHE_DIR})",
-    )
+    add_cache_dir(parser)
     return parser.parse_args(argv)
 
 

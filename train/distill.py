@@ -29,7 +29,7 @@ from torch import nn
 from tqdm import tqdm
 from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor, set_seed
 
-from audio_cache import decode_corpus, print_faults, to_float
+from audio_cache import add_cache_dir, decode_corpus, print_faults, to_float
 from corpora import load_corpus
 from emo_listen.errors import EmoListenError, ModelError
 from emo_listen.settings import ModelSettings
@@ -43,7 +43,6 @@ from teacher import Teacher, load_teacher
 SAMPLING_RATE = 16000
 STATE_FILE = "training_state.pt"
 LOG_FILE = "distill.jsonl"
-
 PROBE_FILE = "probe.jsonl"
 
 FITTING_BATCHES = 8
@@ -144,13 +143,9 @@ def squared_error(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
     return (student[:, :frames] - teacher[:, :frames]).square().mean()
 
 
-@torch.no_grad()
-def channel_scales(
-    teacher: Teacher, input_values: torch.Tensor, pairs: list[int]
-) -> list[torch.Tensor]:
-    """Return the standard deviation by channel, `(width,)`, of the teacher's hidden states."""
-    states = teacher(input_values, pairs[-1])
-    return [states[n].flatten(0, 1).std(dim=0).clamp(min=1e-3) for n in pairs]
+def channel_scales(states: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Return the standard deviation by channel, `(width,)`, of hidden states."""
+    return [state.flatten(0, 1).std(dim=0).clamp(min=1e-3) for state in states]
 
 
 def learning_rate_at(step: int, steps: int, peak: float) -> float:
@@ -212,11 +207,9 @@ def train_stage(
             mean = np.mean(running, axis=0)
             running.clear()
             progress.set_postfix_str(" ".join(f"{error:.3f}" for error in mean))
-            errors_so_far = [round(float(error), 5) for error in mean]
-            append(
-                args.output / LOG_FILE,
-                {"stage": stage, "step": step + 1} | {"errors": errors_so_far},
-            )
+            rounded = [round(float(error), 5) for error in mean]
+            row = {"stage": stage, "step": step + 1, "errors": rounded}
+            append(args.output / LOG_FILE, row)
         if (step + 1) % args.save_steps == 0 or step + 1 == steps:
             state = {
                 "pupil": pupil.state_dict(),
@@ -269,7 +262,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--student", type=Path, required=True, help="HubertConfig as JSON")
     parser.add_argument("--data", required=True, help="as in finetune.py; its labels are not used")
     parser.add_argument("--output", type=Path, required=True, help="folder of the student")
-    parser.add_argument("--cache_dir", type=Path, default=Path(".cache/train"))
+    add_cache_dir(parser)
     parser.add_argument("--front_end_steps", type=int, default=1300, help="steps of stage 1")
     parser.add_argument("--steps", type=int, default=200, help="steps of stage 2")
     parser.add_argument("--front_end_learning_rate", type=float, default=6e-4)
@@ -308,7 +301,11 @@ def run(args: argparse.Namespace, command: str) -> None:
     pupil = Pupil(student, teacher.width).to(device)
     print(f"student: {student.num_parameters() / 1e6:.1f} M parameters, device: {device.type}")
     pairs = paired_states(config.num_hidden_layers, teacher)
-    scales = channel_scales(teacher, speech.to(device), pairs)
+    speech = speech.to(device)
+    with torch.no_grad():
+        everything = teacher(speech, pairs[-1])
+    targets = [everything[n] for n in pairs]
+    scales = channel_scales(targets)
     student.train()
     student.config.apply_spec_augment = False
     probe = Probe(splits, args)
@@ -316,9 +313,8 @@ def run(args: argparse.Namespace, command: str) -> None:
         train_stage(pupil, teacher, crops, scales, probe, args, stage)
     student.config.apply_spec_augment = True
     with torch.no_grad():
-        targets = teacher(speech.to(device), pairs[-1])
-        states = pupil(speech.to(device), len(pairs) - 1, False)
-        errors = relative_errors(states, [targets[n] for n in pairs], scales).tolist()
+        states = pupil(speech, len(pairs) - 1, bf16=False)
+        errors = relative_errors(states, targets, scales).tolist()
     print("squared error over variance: " + " ".join(f"{error:.3f}" for error in errors))
     if args.probe_steps and (args.steps % args.probe_steps or not args.steps):
         probe(student, args.steps)

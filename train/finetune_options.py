@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from transformers import HfArgumentParser
 
+from audio_cache import CACHE_DIR
 from augment import PROBABILITIES
 from emo_listen.errors import CorpusError
 from emotion_trainer import ClipTrainingArguments
@@ -102,7 +103,7 @@ class FinetuneArguments:
         },
     )
     cache_dir: str = field(
-        default=".cache/train", metadata={"help": "Folder of decoded sound and frozen outputs."}
+        default=str(CACHE_DIR), metadata={"help": "Folder of decoded sound and frozen outputs."}
     )
     cache_trunk: bool = field(
         default=True,

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from audio_cache import to_float
+from emo_listen.model import normalize
 
 TRAINING_CLIPS = 1500
 """Most training clips that a probe is fitted on."""
@@ -65,8 +66,7 @@ def averages(hidden_states: HiddenStates, rows: Any, device: torch.device) -> li
     """Mean over frames of each hidden state of each clip, `(n_clips, width)` on the CPU."""
     found = []
     for samples in tqdm(rows.with_format("numpy")["samples"], desc="probe", leave=False):
-        sound = to_float(np.asarray(samples))
-        sound = (sound - sound.mean()) / np.sqrt(sound.var() + 1e-7)
+        sound = normalize(to_float(np.asarray(samples)))
         states = hidden_states(torch.from_numpy(sound)[None].to(device))
         found.append(torch.stack([state[0].float().mean(dim=0).cpu() for state in states]))
     return list(torch.stack(found).unbind(dim=1))

@@ -13,16 +13,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from audio_cache import decode_corpus, print_faults, to_float
+from audio_cache import CACHE_DIR, decode_corpus, print_faults, to_float
 from corpora import load_corpus
 from emo_listen.audio import load_audio
 from emo_listen.demo import SAMPLE
 from emo_listen.errors import CorpusError
 from emo_listen.windows import Windower
 from splits import split_corpus
-
-CACHE_DIR = Path(".cache/train")
-"""Where decoded sound is kept where nothing else is asked for."""
 
 
 @dataclass

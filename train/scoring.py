@@ -41,13 +41,23 @@ def score(
     model: Any, clips: Clips, label_names: list[str], device: torch.device, name: str
 ) -> Score:
     """Score a model on clips, one clip at a time."""
-    predictions = np.zeros(len(clips), np.int64)
-    with torch.inference_mode():
-        for i in tqdm(range(len(clips)), desc=f"Scoring, {name} clips", unit="clip"):
-            values = torch.from_numpy(np.asarray(clips[i]["input_values"]))[None].to(device)
-            predictions[i] = int(model(input_values=values).logits.argmax())
+    logits = logits_of_clips(model, clips, device, f"Scoring, {name} clips")
+    predictions = logits.argmax(dim=1).numpy()
     return Score(
         n_clips=len(clips),
         metrics=ClassifierMetrics(label_names).score(predictions, clips.labels),
         confusion=confusion_matrix(clips.labels, predictions, labels=list(range(len(label_names)))),
     )
+
+
+def logits_of_clips(model: Any, clips: Clips, device: torch.device, told: str) -> torch.Tensor:
+    """Run a model on each clip alone: float32 (n_clips, n_classes) on the CPU.
+
+    `told` names the work on the progress bar.
+    """
+    rows = []
+    with torch.inference_mode():
+        for i in tqdm(range(len(clips)), desc=told, unit="clip"):
+            values = torch.from_numpy(np.asarray(clips[i]["input_values"]))[None].to(device)
+            rows.append(model(input_values=values).logits[0].float().cpu())
+    return torch.stack(rows)

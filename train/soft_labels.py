@@ -23,13 +23,13 @@ from typing import Any
 import datasets
 import numpy as np
 import torch
-from tqdm import tqdm
 from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
 
-from audio_cache import decode_corpus, print_faults
+from audio_cache import add_cache_dir, decode_corpus, print_faults
 from clips import Clips
 from corpora import AUDIO_SUFFIXES, load_corpus
 from emo_listen.errors import CorpusError, EmoListenError, ModelError
+from scoring import logits_of_clips
 from splits import leave_out_ambiguous, split_corpus
 
 NAME_COLUMN = "name"
@@ -167,14 +167,8 @@ def probabilities_by(
     model: Any, clips: Clips, temperature: float, device: torch.device
 ) -> np.ndarray:
     """Probabilities (n_clips, n_classes) that a model gives each clip alone, in float32."""
-    model.to(device)
-    rows = []
-    with torch.inference_mode():
-        for i in tqdm(range(len(clips)), desc="Soft labels", unit="clip"):
-            values = torch.from_numpy(np.asarray(clips[i]["input_values"]))[None].to(device)
-            logits = model(input_values=values).logits[0].float()
-            rows.append((logits / temperature).softmax(dim=0).cpu().numpy())
-    return np.stack(rows)
+    logits = logits_of_clips(model.to(device), clips, device, "Soft labels")
+    return (logits / temperature).softmax(dim=1).numpy()
 
 
 def run(args: argparse.Namespace) -> None:
@@ -223,9 +217,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--temperature", type=float, default=1.0, help="of the models' softmax (default 1)"
     )
-    parser.add_argument(
-        "--cache_dir", type=Path, default=Path(".cache/train"), help="folder of decoded sound"
-    )
+    add_cache_dir(parser)
     parser.add_argument("--device", help="cpu, cuda, ... (default: cuda where there is one)")
     return parser.parse_args(argv)
 

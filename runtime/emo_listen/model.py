@@ -169,7 +169,7 @@ class EmotionModel:
     def _probabilities(self, samples: NDArray[np.float32]) -> NDArray[np.float64]:
         """Probabilities (n_labels,) of mono sound (n_samples,) at the model's rate."""
         if self._do_normalize:
-            samples = _normalize(samples)
+            samples = normalize(samples)
         if len(samples) < self._receptive_field:
             samples = np.pad(samples, (0, self._receptive_field - len(samples)))
         inputs: dict[str, NDArray[Any]] = {"input_values": samples[np.newaxis]}
@@ -190,8 +190,12 @@ class EmotionModel:
         return exponentials / exponentials.sum()
 
 
-def _normalize(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Zero mean and unit variance, as transformers' `Wav2Vec2FeatureExtractor` does."""
+def normalize(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Zero mean and unit variance, as transformers' `Wav2Vec2FeatureExtractor` does.
+
+    Args:
+        samples: `(n_samples,)`.
+    """
     return (samples - samples.mean()) / np.sqrt(samples.var() + np.float32(1e-7))
 
 
