@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from pathlib import Path
 
 import datasets
@@ -193,18 +194,29 @@ def test_chances_are_kept(noise_dir):
         (["speed", "wobble", "gain"], None, "--augment gain wobble: give some of speed pitch"),
         (["noise"], None, "needs --noise_dir"),
         (["noise"], "nothing", "holds no sound files"),
-        (["noise"], "broken", "cannot be read, remove it"),
-        (["noise"], "silent", "is silent: remove it"),
+        (["noise"], "unusable", "none of its 2 files can be used"),
     ],
 )
 def test_what_cannot_be_used_is_told(names, folder, message, tmp_path):
-    for name in ("nothing", "broken", "silent"):
+    for name in ("nothing", "unusable"):
         (tmp_path / name).mkdir()
     (tmp_path / "nothing" / "notes.txt").write_text("no sound")
-    (tmp_path / "broken" / "a.wav").write_bytes(b"no sound")
-    soundfile.write(tmp_path / "silent" / "a.wav", np.zeros(1000), RATE)
+    (tmp_path / "unusable" / "broken.wav").write_bytes(b"no sound")
+    soundfile.write(tmp_path / "unusable" / "silent.wav", np.zeros(1000), RATE)
     with pytest.raises(CorpusError, match=message):
         Augmentation(names, RATE, 0, folder and str(tmp_path / folder))
+
+
+def test_noise_that_cannot_be_used_is_named_and_left_out(noise_dir, tmp_path, capsys):
+    folder = tmp_path / "noise"
+    shutil.copytree(noise_dir, folder)
+    usable = len(augment.load_noise(folder, RATE))
+    (folder / "broken.wav").write_bytes(b"no sound")
+    soundfile.write(folder / "silent.wav", np.zeros(1000), RATE)
+    assert len(augment.load_noise(folder, RATE)) == usable
+    told = capsys.readouterr().out
+    assert "Left out: broken.wav: unreadable" in told
+    assert "Left out: silent.wav: silent" in told
 
 
 @pytest.fixture
@@ -229,7 +241,7 @@ def decoded() -> datasets.Dataset:
     )
 
 
-def clips_of(decoded: datasets.Dataset, window: float | None = None) -> Clips:
+def clips_of(decoded: datasets.Dataset, window: tuple[float, float] | None = None) -> Clips:
     vary = Augmentation(["speed", "equalizer"], RATE, seed=1)
     return Clips(decoded, {"x": 0, "y": 1}, Wav2Vec2FeatureExtractor(), window, vary, seed=1)
 
@@ -254,7 +266,7 @@ def test_worker_processes_vary_clips_as_the_main_process_does(decoded, certain):
 
 
 def test_a_window_is_full_whatever_the_speed(decoded, certain):
-    clips = clips_of(decoded, window=0.5)
+    clips = clips_of(decoded, window=(0.5, 0.5))
     for epoch in range(6):
         clips.set_epoch(epoch)
         assert abs(clips[0]["length"] - 8000) <= 1

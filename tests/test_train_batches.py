@@ -15,8 +15,8 @@ from metrics import ClassifierMetrics
 
 
 def test_batches_have_similar_lengths_and_every_clip_once():
-    lengths = np.random.default_rng(0).integers(10_000, 80_000, 1003).tolist()
-    sampler = LengthGroupedBatches(lengths, batch_size=8, seed=3)
+    lengths = np.random.default_rng(0).integers(10_000, 80_000, 1003)
+    sampler = LengthGroupedBatches(lambda epoch: lengths, batch_size=8, seed=3)
     order = list(sampler)
     assert sorted(order) == list(range(1003))
     batches = [order[i : i + 8] for i in range(0, len(order), 8)]
@@ -30,11 +30,10 @@ def test_batches_have_similar_lengths_and_every_clip_once():
     assert list(sampler) != order
 
 
-def test_a_training_window_is_cut_at_random_places():
-    sound = np.arange(1, 16_001, dtype=np.int16)
+def clips_of(sounds: list[np.ndarray], window: tuple[float, float]) -> Clips:
     rows = datasets.Dataset.from_dict(
-        {"samples": [sound, sound[:4000]], "length": [16_000, 4000], "digest": ["a", "b"]}
-        | {"label": ["x", "y"]},
+        {"samples": sounds, "length": [len(sound) for sound in sounds]}
+        | {"digest": [""] * len(sounds), "label": ["x", *["y"] * (len(sounds) - 1)]},
         features=datasets.Features(
             {
                 "samples": datasets.List(datasets.Value("int16")),
@@ -45,8 +44,13 @@ def test_a_training_window_is_cut_at_random_places():
         ),
     )
     plain = Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=True)
-    clips = Clips(rows, {"x": 0, "y": 1}, plain, window=0.5)
-    assert clips.lengths == [8000, 4000]
+    return Clips(rows, {"x": 0, "y": 1}, plain, window=window)
+
+
+def test_a_training_window_is_cut_at_random_places():
+    sound = np.arange(1, 16_001, dtype=np.int16)
+    clips = clips_of([sound, sound[:4000]], (0.5, 0.5))
+    assert clips.lengths_in(0).tolist() == [8000, 4000]
     starts = set()
     for epoch in range(5):
         clips.set_epoch(epoch)
@@ -59,6 +63,23 @@ def test_a_training_window_is_cut_at_random_places():
     batch = Collator()([clips[0], clips[1]])
     assert batch["input_values"].shape == (2, 8000)
     assert batch["attention_mask"].sum(dim=1).tolist() == batch["lengths"].tolist() == [8000, 4000]
+
+
+def test_windows_of_many_lengths_differ_by_clip_and_epoch_and_fill_batches_of_their_own():
+    sound = np.arange(1, 32_001, dtype=np.int16)
+    clips = clips_of([sound] * 400, (0.5, 1.5))
+    sampler = LengthGroupedBatches(clips.lengths_in, batch_size=8, seed=0)
+    seen = []
+    for epoch in range(2):
+        clips.set_epoch(epoch)
+        sampler.set_epoch(epoch)
+        lengths = [len(clips[i]["input_values"]) for i in range(400)]
+        assert lengths == clips.lengths_in(epoch).tolist()
+        assert sorted(set(lengths)) == [8000, 12_000, 16_000, 20_000, 24_000]
+        batches = np.asarray(lengths)[list(sampler)].reshape(-1, 8)
+        assert np.mean(np.ptp(batches, axis=1) == 0) > 0.85
+        seen.append(lengths)
+    assert np.mean(np.equal(*seen)) < 0.4
 
 
 def test_metrics_by_hand_and_without_a_network(monkeypatch):

@@ -341,12 +341,15 @@ def test_save_steps_beyond_the_end_still_leaves_a_checkpoint(options, tmp_path, 
 def test_the_card_tells_what_a_recipe_chose(repository, tmp_path):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(
-        "data: x\nuse_cpu: true\naugment: [speed, noise]\nnoise_dir: " + str(tmp_path) + "\n"
+        "data: x\nuse_cpu: true\ntrain_window: [1.0, 3.0]\naugment: [speed, noise]\nnoise_dir: "
+        + str(tmp_path)
+        + "\n"
         "head_learning_rate: 1.0e-3\nlearning_rate: 1.0e-4\nweighted_layer_sum: true\n"
         "lr_scheduler_type: cosine\nlicences: []\n"
     )
     assert chosen_options(*finetune.parse_args([str(recipe)])) == {
         "weighted_layer_sum": "true",
+        "train_window": "1.0 3.0",
         "augment": "speed noise",
         "noise_dir": tmp_path.name,
         "head_learning_rate": "0.001",
@@ -407,6 +410,8 @@ def test_recipe_file_with_overrides(tmp_path, repository):
         (["--average_decay", "1"], "--average_decay 1.0 must be 0 to below 1"),
         (["--soft_labels", "nowhere.csv"], "nowhere.csv cannot be read"),
         (["--soft_label_weight", "2"], "--soft_label_weight 2.0 must be 0 to 1"),
+        (["--train_window", "3", "1"], "--train_window 3.0 1.0: give one length in seconds"),
+        (["--train_window", "1", "2", "3"], "--train_window 1.0 2.0 3.0: give one"),
         (["--layer_decay", "0"], "--layer_decay 0.0 must be above 0"),
     ],
 )

@@ -24,7 +24,7 @@ import soundfile
 import soxr
 from scipy.signal import fftconvolve
 
-from audio_cache import SILENT_BELOW, read_sound, to_float, to_pcm
+from audio_cache import SILENT_BELOW, print_faults, read_sound, to_float, to_pcm
 from corpora import AUDIO_SUFFIXES
 from emo_listen.errors import CorpusError
 
@@ -98,7 +98,8 @@ class Augmentation:
             names: in any order.
             sampling_rate: of the clips, in Hz.
             seed: of the run.
-            noise_dir: folder of recordings for `noise`, read into memory at once.
+            noise_dir: folder of recordings for `noise`, read into memory at once; those that
+                cannot be used are named and left out.
 
         Raises:
             CorpusError: a name is unknown, or `noise` has no recordings that can be used.
@@ -238,10 +239,10 @@ def encode(samples: np.ndarray, generator: np.random.Generator, sampling_rate: i
 
 
 def load_noise(folder: Path, sampling_rate: int) -> list[np.ndarray]:
-    """Read all sound below `folder` as int16 at `sampling_rate` Hz.
+    """Read all sound below `folder` as int16 at `sampling_rate` Hz; name what cannot be used.
 
     Raises:
-        CorpusError: there is no such folder, nothing in it, or a file that cannot be used.
+        CorpusError: there is no such folder, or nothing in it that can be used.
     """
     files = sorted(
         file
@@ -252,13 +253,18 @@ def load_noise(folder: Path, sampling_rate: int) -> list[np.ndarray]:
         raise CorpusError(
             f"--noise_dir {folder} holds no sound files: give a folder of recordings of noise."
         )
-    recordings = []
+    recordings, faults = [], {}
     for file in files:
         try:
             samples = read_sound({"bytes": None, "path": str(file)}, sampling_rate)
         except (OSError, soundfile.SoundFileError) as error:
-            raise CorpusError(f"The noise {file} cannot be read, remove it: {error}") from error
+            faults[file.name] = f"unreadable ({error})"
+            continue
         if not samples.size or np.abs(samples).max() < SILENT_BELOW:
-            raise CorpusError(f"The noise {file} is silent: remove it.")
+            faults[file.name] = "silent"
+            continue
         recordings.append(to_pcm(samples))
+    print_faults(faults)
+    if not recordings:
+        raise CorpusError(f"--noise_dir {folder}: none of its {len(files)} files can be used.")
     return recordings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import datasets
@@ -12,6 +12,9 @@ from torch.utils.data import Dataset, Sampler
 from transformers import SequenceFeatureExtractor
 
 from audio_cache import to_float
+
+WINDOW_STEP = 0.25
+"""Seconds in which the windows' lengths differ: few lengths, so that batches need no padding."""
 
 
 def column(row: Any, name: str) -> np.ndarray:
@@ -40,7 +43,7 @@ class Clips(Dataset):
         decoded: datasets.Dataset,
         label2id: dict[str, int],
         feature_extractor: SequenceFeatureExtractor,
-        window: float | None = None,
+        window: tuple[float, float] | None = None,
         vary: Vary | None = None,
         seed: int = 0,
     ) -> None:
@@ -50,7 +53,8 @@ class Clips(Dataset):
             decoded: rows with `samples`, `length` and `label`.
             label2id: class index of each label.
             feature_extractor: the base model's.
-            window: seconds; longer clips are cut at a random place each epoch. None: whole clips.
+            window: shortest and longest, in seconds; in each epoch a clip gets a length between
+                them, and where it is longer is cut at a random place. None: whole clips.
             vary: applied to the sound, before it is normalised.
             seed: of the places at which clips are cut.
         """
@@ -58,8 +62,8 @@ class Clips(Dataset):
         self.labels = [label2id[label] for label in decoded["label"]]
         self.digests = list(decoded["digest"])
         self.extractor = feature_extractor
-        self.max_length = window and int(window * feature_extractor.sampling_rate)
-        self.lengths = [min(n, self.max_length or n) for n in decoded["length"]]
+        self.window = window
+        self.whole_lengths = np.asarray(decoded["length"])
         self.vary = vary
         self.seed = seed
         self.soft_labels: np.ndarray | None = None
@@ -69,6 +73,20 @@ class Clips(Dataset):
     def set_epoch(self, epoch: int) -> None:
         """Choose the windows and variations of this epoch, counted from 0."""
         self.epoch.fill_(epoch)
+
+    def lengths_in(self, epoch: int) -> np.ndarray:
+        """Return the samples (n_clips,) that each clip has in an epoch, before it is varied."""
+        if self.window is None:
+            return self.whole_lengths
+        return np.minimum(self.whole_lengths, self.window_lengths(epoch))
+
+    def window_lengths(self, epoch: int) -> np.ndarray:
+        """Return the most samples (n_clips,) that each clip may have in an epoch."""
+        assert self.window is not None
+        shortest, longest = (round(seconds / WINDOW_STEP) for seconds in self.window)
+        random = np.random.default_rng([self.seed, epoch])
+        steps = random.integers(shortest, longest, size=len(self), endpoint=True)
+        return (steps * WINDOW_STEP * self.extractor.sampling_rate).astype(int)
 
     def __len__(self) -> int:
         """Count the clips."""
@@ -82,12 +100,13 @@ class Clips(Dataset):
         samples = to_float(column(self.rows[index], "samples"))
         epoch = int(self.epoch)
         places = np.random.default_rng([self.seed, epoch, index])
+        length = int(self.window_lengths(epoch)[index]) if self.window else None
         if self.vary:
-            if self.max_length:
-                samples = cut(samples, int(np.ceil(self.max_length * self.vary.longest)), places)
+            if length:
+                samples = cut(samples, int(np.ceil(length * self.vary.longest)), places)
             samples = self.vary(samples, epoch, index)
-        if self.max_length:
-            samples = cut(samples, self.max_length, places)
+        if length:
+            samples = cut(samples, length, places)
         values = self.extractor(samples, sampling_rate=self.extractor.sampling_rate)
         item = {
             "input_values": values["input_values"][0],
@@ -161,9 +180,9 @@ class LengthGroupedBatches(Sampler[int]):
     CHUNK = 50
     """Batches' worth of shuffled clips that are sorted by length together."""
 
-    def __init__(self, lengths: list[int], batch_size: int, seed: int) -> None:
-        """Order clips of these `lengths` (samples) for batches of `batch_size` clips."""
-        self.lengths = lengths
+    def __init__(self, lengths_in: Callable[[int], np.ndarray], batch_size: int, seed: int) -> None:
+        """Order clips for batches of `batch_size`; `lengths_in` tells their samples by epoch."""
+        self.lengths_in = lengths_in
         self.batch_size = batch_size
         self.seed = seed
         self.epoch = 0
@@ -174,17 +193,18 @@ class LengthGroupedBatches(Sampler[int]):
 
     def __len__(self) -> int:
         """Count the clips."""
-        return len(self.lengths)
+        return len(self.lengths_in(self.epoch))
 
     def __iter__(self) -> Iterator[int]:
         """Yield clip indices."""
         random = np.random.default_rng([self.seed, self.epoch])
-        order = random.permutation(len(self.lengths))
+        lengths = self.lengths_in(self.epoch)
+        order = random.permutation(len(lengths))
         size = self.CHUNK * self.batch_size
         batches: list[np.ndarray] = []
         for start in range(0, len(order), size):
             chunk = order[start : start + size]
-            chunk = chunk[np.argsort(np.asarray(self.lengths)[chunk], kind="stable")]
+            chunk = chunk[np.argsort(lengths[chunk], kind="stable")]
             batches += np.split(chunk, range(self.batch_size, len(chunk), self.batch_size))
         full = [batch for batch in batches if len(batch) == self.batch_size]
         rest = [batch for batch in batches if len(batch) < self.batch_size]

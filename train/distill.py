@@ -260,6 +260,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--teacher", default="openai/whisper-base", help="folder or hub id")
     parser.add_argument("--student", type=Path, required=True, help="HubertConfig as JSON")
+    parser.add_argument(
+        "--num_hidden_layers", type=int, help="of the student, instead of its config's"
+    )
     parser.add_argument("--data", required=True, help="as in finetune.py; its labels are not used")
     parser.add_argument("--output", type=Path, required=True, help="folder of the student")
     add_cache_dir(parser)
@@ -284,6 +287,8 @@ def run(args: argparse.Namespace, command: str) -> None:
     set_seed(args.seed)
     args.output.mkdir(parents=True, exist_ok=True)
     config = HubertConfig.from_json_file(str(args.student))
+    if args.num_hidden_layers is not None:
+        config.num_hidden_layers = args.num_hidden_layers
     teacher = load_teacher(args.teacher)
     clips, faults = decode_corpus(load_corpus(args.data), SAMPLING_RATE, args.cache_dir)
     print_faults(faults)

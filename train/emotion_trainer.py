@@ -117,7 +117,7 @@ class ClipTrainer(AveragingTrainer):
         if not self.args.group_by_length:
             return super()._get_train_sampler(train_dataset)
         seed = self.args.data_seed if self.args.data_seed is not None else self.args.seed
-        return LengthGroupedBatches(dataset.lengths, self.args.train_batch_size, seed)
+        return LengthGroupedBatches(dataset.lengths_in, self.args.train_batch_size, seed)
 
     def _get_eval_sampler(self, eval_dataset: Any) -> Sampler | None:
         return SequentialSampler(eval_dataset)

@@ -50,7 +50,7 @@ from clips import Clips, Collator
 from corpora import load_corpus
 from emo_listen.errors import EmoListenError, ModelError
 from emotion_trainer import ClipTrainer, ClipTrainingArguments, keep_within, steps_to_come
-from finetune_options import FinetuneArguments, chosen_options, parse_args
+from finetune_options import FinetuneArguments, chosen_options, parse_args, window_range
 from frozen_trunk import cacheable, freeze, store_trunk_outputs
 from metrics import ClassifierMetrics
 from model_card import Training
@@ -177,7 +177,9 @@ def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> di
     if own.augment:
         vary = Augmentation(own.augment, extractor.sampling_rate, args.seed, own.noise_dir)
     clips = {name: Clips(rows, label2id, extractor) for name, rows in splits.items()}
-    train: Any = Clips(splits["train"], label2id, extractor, own.train_window, vary, args.seed)
+    train: Any = Clips(
+        splits["train"], label2id, extractor, window_range(own.train_window), vary, args.seed
+    )
     if own.soft_labels:
         names = list(splits["train"]["name"])
         train.soft_labels = read_soft_labels(Path(own.soft_labels), names, label_names)

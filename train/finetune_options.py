@@ -13,6 +13,7 @@ from transformers import HfArgumentParser
 
 from audio_cache import CACHE_DIR
 from augment import PROBABILITIES
+from clips import WINDOW_STEP
 from emo_listen.errors import CorpusError
 from emotion_trainer import ClipTrainingArguments
 from provenance import public_name
@@ -77,11 +78,12 @@ class FinetuneArguments:
             "frozen layers from being cached."
         },
     )
-    train_window: float | None = field(
-        default=None,
+    train_window: list[float] = field(
+        default_factory=list,
         metadata={
-            "help": "Seconds: longer training clips are cut at a random place each epoch, which "
-            "keeps the frozen layers from being cached. Whole clips by default."
+            "help": "Seconds, one length or the shortest and the longest: longer training clips "
+            "are cut at a random place each epoch, to a length between the two, which keeps the "
+            "frozen layers from being cached. Whole clips by default."
         },
     )
     augment: list[str] = field(
@@ -143,7 +145,25 @@ def parse_args(argv: list[str]) -> tuple[FinetuneArguments, ClipTrainingArgument
         )
     except ValueError as error:
         raise CorpusError(f"The options do not fit: {error}") from error
+    window_range(own.train_window)
     return own, args
+
+
+def window_range(train_window: list[float]) -> tuple[float, float] | None:
+    """Shortest and longest window in seconds, of the option's one or two numbers.
+
+    Raises:
+        CorpusError: they are no such range.
+    """
+    if not train_window:
+        return None
+    shortest, longest = train_window[0], train_window[-1]
+    if len(train_window) > 2 or not WINDOW_STEP <= shortest <= longest:
+        raise CorpusError(
+            f"--train_window {' '.join(map(str, train_window))}: give one length in seconds, or "
+            f"the shortest and the longest, from {WINDOW_STEP} s."
+        )
+    return shortest, longest
 
 
 def file_tokens(path: Path) -> list[str]:
@@ -198,7 +218,7 @@ def chosen_options(own: FinetuneArguments, args: ClipTrainingArguments) -> dict[
 def as_given(name: str, value: Any) -> str:
     """Value of the option `name` as a recipe has it, without folders of this machine."""
     if isinstance(value, list):
-        return " ".join(value)
+        return " ".join(map(str, value))
     if name in ("noise_dir", "soft_labels"):
         return public_name(value)
     return str(value).lower() if isinstance(value, bool) else str(getattr(value, "value", value))

@@ -249,9 +249,13 @@ class TrunkOutputs(Dataset):
         """Wrap what `store_trunk_outputs` wrote for `clips`; `width` is the trunk's."""
         self.rows = stored.with_format("arrow")
         self.labels = clips.labels
-        self.lengths = clips.lengths
+        self.lengths = clips.whole_lengths
         self.soft_labels = clips.soft_labels
         self.width = width
+
+    def lengths_in(self, epoch: int) -> np.ndarray:
+        """Return the samples (n_clips,) of each clip, the same in all epochs."""
+        return self.lengths
 
     def __len__(self) -> int:
         """Count the clips."""
@@ -265,7 +269,7 @@ class TrunkOutputs(Dataset):
         hidden = column(self.rows[index], "hidden").reshape(-1, self.width)
         item = {
             "input_values": hidden.astype(np.float32),
-            "length": self.lengths[index],
+            "length": int(self.lengths[index]),
             "labels": self.labels[index],
         }
         return with_soft_labels(item, self.soft_labels, index)

@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         model.train()
         optimizer = torch.optim.AdamW(p for p in model.parameters() if p.requires_grad)
         collate = Collator()
-        order = sorted(range(len(clips)), key=lambda i: clips.lengths[i])
+        order = sorted(range(len(clips)), key=lambda i: clips.whole_lengths[i])
         times: dict[str, list[float]] = {"sound": [], "stored": []}
         for first in range(0, len(order), args.batch_size):
             rows = order[first : first + args.batch_size]
@@ -83,7 +83,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "trainable_layers": args.trainable_layers,
         "clips": len(clips),
-        "seconds_of_sound_per_clip": sum(clips.lengths) / len(clips) / extractor.sampling_rate,
+        "seconds_of_sound_per_clip": float(clips.whole_lengths.sum())
+        / len(clips)
+        / extractor.sampling_rate,
         "step_from_sound": sound,
         "step_from_stored": kept,
         "storing_once": once,
