@@ -1,0 +1,41 @@
+"""Picture of accuracy against latency, as PNG."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+
+def plot_shapes(rows: list[dict[str, Any]], path: Path) -> None:
+    """Draw each model's accuracy over its latency, its area after its size.
+
+    Args:
+        rows: with `model`, `file_mb`, `accuracy` and `median_ms`.
+        path: of the PNG.
+    """
+    figure, axes = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
+    ordered = sorted(rows, key=lambda row: row["median_ms"])
+    latency = [row["median_ms"] for row in ordered]
+    accuracy = [row["accuracy"] for row in ordered]
+    axes.plot(latency, accuracy, color="0.8", zorder=1)
+    axes.scatter(latency, accuracy, s=[12 * row["file_mb"] for row in ordered], zorder=2)
+    for row in ordered:
+        axes.annotate(
+            f"{row['model']}\n{row['file_mb']:.1f} MB",
+            (row["median_ms"], row["accuracy"]),
+            xytext=(0, 14),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+        )
+    axes.set(xlabel="sound to label (ms, median)", ylabel="accuracy on the validation actors")
+    axes.set_xlim(left=0)
+    axes.margins(x=0.2, y=0.4)
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
