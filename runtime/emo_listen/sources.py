@@ -9,9 +9,10 @@ from __future__ import annotations
 import queue
 import sys
 from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Literal, Protocol
 
 import numpy as np
 import soundfile
@@ -38,6 +39,17 @@ _FILE_SUFFIXES = {f".{name.casefold()}" for name in soundfile.available_formats(
 """Ends of names that mean a sound file even where none has that name."""
 
 
+@dataclass(frozen=True)
+class Gap:
+    """Stands among the blocks of a source where sound was lost."""
+
+    seconds: float
+    """How much, as far as the clocks tell."""
+
+    reason: Literal["overflow", "device"]
+    """`overflow`: the device or this process was too slow; `device`: the device was gone."""
+
+
 class Source(Protocol):
     """Where sound comes from."""
 
@@ -47,11 +59,8 @@ class Source(Protocol):
     sampling_rate: int
     """Rate of the blocks in Hz."""
 
-    overflows: int
-    """Losses of sound up to the end of the block yielded last."""
-
-    def __iter__(self) -> Iterator[NDArray[np.float32]]:
-        """Yield blocks, float32 (n_samples,)."""
+    def __iter__(self) -> Iterator[NDArray[np.float32] | Gap]:
+        """Yield blocks, float32 (n_samples,), and a gap wherever sound was lost."""
         ...
 
 
@@ -59,7 +68,6 @@ class AudioFile:
     """A file that soundfile reads, at its own rate, its channels mixed down."""
 
     live = False
-    overflows = 0
 
     def __init__(self, path: str | Path) -> None:
         """Check that `path` can be read as sound.
@@ -88,7 +96,6 @@ class PcmStream:
     """Raw mono PCM, signed 16-bit little-endian, as `arecord -t raw -f S16_LE` writes it."""
 
     live = False
-    overflows = 0
 
     def __init__(self, stream: BinaryIO, sampling_rate: int) -> None:
         """Read from `stream`, which is unbuffered or buffered binary, at a rate in Hz."""
