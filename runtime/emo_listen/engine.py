@@ -175,9 +175,9 @@ class Engine:
         region, self._region = self._region, None
         assert region is not None
         self._last, self._last_end = region, at
-        if at - region.start < min(MIN_SEGMENT * self._rate, self._window):
-            if self._detector is not None or at - region.start < MIN_SECONDS * self._rate:
-                return
+        least = MIN_SECONDS if self._detector is None else MIN_SEGMENT
+        if at - region.start < min(least * self._rate, self._window):
+            return
         yield from self._hear(region, at)
         yield from self._close_segment(region, at, region.smoother.probabilities)
 
