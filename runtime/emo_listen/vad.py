@@ -51,6 +51,9 @@ class SpeechStart:
     at: int
     """First sample of the speech in the stream."""
 
+    known: int
+    """Index after the sample by which that was known."""
+
 
 @dataclass(frozen=True)
 class SpeechEnd:
@@ -58,6 +61,9 @@ class SpeechEnd:
 
     at: int
     """Index after the last sample of the speech in the stream."""
+
+    known: int
+    """Index after the sample by which that was known."""
 
 
 class SpeechDetector:
@@ -93,7 +99,7 @@ class SpeechDetector:
     def finish(self) -> SpeechEnd | None:
         """End the stream, or a part of it; return the end of speech that it cuts short."""
         end = self._position + len(self._pending)
-        cut_short = SpeechEnd(end) if self._speaking else None
+        cut_short = SpeechEnd(end, known=end) if self._speaking else None
         self._pending = np.zeros(0, np.float32)
         self._position = self._earliest = end
         self._speaking = False
@@ -122,7 +128,9 @@ class SpeechDetector:
             return None
         self._speaking = not self._speaking
         self._run = 0
+        known = self._position + CHUNK
         if self._speaking:
-            return SpeechStart(max(self._earliest, self._run_start - round(PAD * VAD_RATE)))
+            start = max(self._earliest, self._run_start - round(PAD * VAD_RATE))
+            return SpeechStart(start, known)
         self._earliest = self._run_start
-        return SpeechEnd(self._run_start)
+        return SpeechEnd(self._run_start, known)
