@@ -250,15 +250,15 @@ def _table(rows: list[tuple[str, ...]]) -> list[str]:
 
 
 def _hints() -> list[str]:
-    """Say what to install where a Linux sound server runs that PortAudio has no way to."""
-    if not sys.platform.startswith("linux"):
+    """Say what may be missing where a Linux sound server is in use that PortAudio cannot reach."""
+    names = {device.name for device in input_devices(import_sounddevice())}
+    if not sys.platform.startswith("linux") or names & {"pulse", "pipewire", "default"}:
         return []
-    sounddevice = import_sounddevice()
-    if {device.name for device in input_devices(sounddevice)} & {"pulse", "pipewire", "default"}:
-        return []
-    runtime = Path(os.environ.get("XDG_RUNTIME_DIR", "/nowhere"))
+    runtime = Path(os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}"))
     if (runtime / "pipewire-0").exists():
-        return ["PipeWire runs, but PortAudio cannot reach it: install pipewire-alsa"]
-    if "PULSE_SERVER" in os.environ or (runtime / "pulse" / "native").exists():
-        return ["PulseAudio runs, but PortAudio cannot reach it: install libasound2-plugins"]
-    return []
+        server, package = "PipeWire", "pipewire-alsa"
+    elif "PULSE_SERVER" in os.environ or (runtime / "pulse" / "native").exists():
+        server, package = "PulseAudio", "libasound2-plugins"
+    else:
+        return []
+    return [f"PortAudio does not reach {server}: is it running, and {package} installed?"]

@@ -106,7 +106,6 @@ class Microphone:
             if heard is None and not self._stopped:
                 raise DeviceError(f"{self.name} delivers no sound: is it plugged in?")
             while not self._stopped:
-                _log.warning("%s is lost: trying to open it again", self.name)
                 heard = yield from self._sound_again(heard)
         finally:
             # What is still in the queue belongs to streams that are closed.
@@ -161,10 +160,16 @@ class Microphone:
 
     def _arrivals(self, stream: _Stream) -> Generator[Arrival, None, None]:
         """Yield what the callback got, until the device is lost or `stop` was called; close it."""
-        with contextlib.closing(stream), contextlib.suppress(queue.Empty):
-            while isinstance(item := self._queue.get(timeout=MICROPHONE_TIMEOUT), Arrival):
-                yield item
-            self._stopped = item is None
+        came = False
+        with contextlib.closing(stream):
+            with contextlib.suppress(queue.Empty):
+                while isinstance(item := self._queue.get(timeout=MICROPHONE_TIMEOUT), Arrival):
+                    came = True
+                    yield item
+                self._stopped = item is None
+            if came and not self._stopped:
+                # Before closing, which may wait as long as a sound server hangs.
+                _log.warning("%s is lost: trying to open it again", self.name)
         while not self._stopped and not self._queue.empty():
             item = self._queue.get()
             self._stopped = item is None
