@@ -83,6 +83,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="HZ",
         help="sampling rate of the PCM on standard input (default: %(default)s)",
     )
+    parser.add_argument("--emit", default="segments", choices=("segments", "windows", "all"))
+    parser.add_argument("--no-vad", dest="vad", action="store_false")
     parser.add_argument("--version", action="version", version=f"%(prog)s {version('emo-listen')}")
     return parser.parse_args(argv)
 
@@ -100,7 +102,9 @@ def run(args: argparse.Namespace) -> None:
         return
     model = EmotionModel.load(args.model, threads=args.threads)
     source = open_source(args.device, sampling_rate=args.rate)
-    events = listen(source, model=model, window=args.window, hop=args.hop)
+    events = listen(
+        source, model=model, window=args.window, hop=args.hop, vad=args.vad, emit=args.emit
+    )
     text = sys.stdout.isatty() if args.format is None else args.format == "text"
     sink: Sink
     if text:

@@ -9,7 +9,7 @@ from typing import Protocol, TextIO
 from rich.console import Console
 from rich.text import Text
 
-from emo_listen.events import Event, WindowEvent
+from emo_listen.events import Event, GapEvent, LabelEvent
 from emo_listen.settings import UNCERTAIN
 
 COLOURS = {
@@ -58,14 +58,13 @@ class TextSink:
 
     def write(self, event: Event) -> None:
         """Write one line, and flush it at once."""
-        self._console.print(
-            self._window(event)
-            if isinstance(event, WindowEvent)
-            else Text(f"{event.time:7.1f} s  some sound was lost ({event.count})", style="red")
-        )
+        if isinstance(event, LabelEvent):
+            self._console.print(self._window(event))
+        elif isinstance(event, GapEvent):
+            self._console.print(f"{event.time:7.1f} s  {event.seconds:.1f} s of sound were lost")
         self._stream.flush()
 
-    def _window(self, event: WindowEvent) -> Text:
+    def _window(self, event: LabelEvent) -> Text:
         colour = COLOURS.get(event.label, "cyan")
         return Text.assemble(
             (f"{event.start:7.1f} - {event.end:5.1f} s  ", "dim"),
