@@ -27,6 +27,8 @@ class PortAudio(ModuleType):
     ):
         super().__init__("sounddevice")
         self.names = names
+        self.in_use = False
+        self.checks = 0
         self.rates = rates or {48000}
         self.channels = channels or {1, 2}
 
@@ -48,10 +50,13 @@ class PortAudio(ModuleType):
 
     def check_input_settings(self, *, device: int, channels: int, dtype: str, samplerate: int):
         assert dtype == "float32"
+        self.checks += 1
+        if self.in_use:
+            raise Refused("Device unavailable", -9985)
         if samplerate not in self.rates:
-            raise Refused("Invalid sample rate")
+            raise Refused("Invalid sample rate", -9997)
         if channels not in self.channels:
-            raise Refused("Invalid number of channels")
+            raise Refused("Invalid number of channels", -9998)
 
 
 @pytest.mark.parametrize(
@@ -82,8 +87,17 @@ def test_the_rate_of_a_stream_is_kept_where_a_device_comes_back_with_another() -
 def test_a_device_that_accepts_nothing_is_named_with_the_first_reason() -> None:
     portaudio = PortAudio("Microphone", rates={11025})
     (device,) = input_devices(portaudio)
-    with pytest.raises(DeviceError, match=r"Microphone cannot be opened \(Invalid sample rate\)"):
+    with pytest.raises(DeviceError, match=r"Microphone cannot be opened .*Invalid sample rate"):
         choose_format(portaudio, device)
+
+
+def test_no_other_format_is_tried_of_a_device_in_use() -> None:
+    portaudio = PortAudio("Microphone")
+    (device,) = input_devices(portaudio)
+    portaudio.in_use = True
+    with pytest.raises(DeviceError, match="Device unavailable"):
+        choose_format(portaudio, device)
+    assert portaudio.checks == 1
 
 
 def test_a_device_that_was_plugged_into_another_socket_is_found_again() -> None:

@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 TOLERANCE = 0.2
-"""Lateness in which nothing is suspected, in seconds: what a device may hold back, and more than
-the 30 ms that a loaded machine delays a block by."""
+"""Lateness in which nothing is suspected, in seconds: what a device may hold back. With eight busy
+processes on two cores, a virtual microphone's blocks were up to 0.11 s late, the least late of
+any five in a row up to 0.03 s."""
 
 SETTLING = 0.5
 """Time in which blocks that were held up come in a burst, in seconds. Where lateness has not

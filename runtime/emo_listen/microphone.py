@@ -20,10 +20,12 @@ from emo_listen.devices import (
     MAX_CHANNELS,
     InputDevice,
     InputFormat,
+    cannot_be_opened,
     choose_format,
     find_again,
     find_input,
     import_sounddevice,
+    quiet,
 )
 from emo_listen.errors import DeviceError
 from emo_listen.gaps import Arrival, Gap, OverflowWatch
@@ -185,11 +187,10 @@ class Microphone:
             DeviceError: it cannot be opened.
         """
         try:
-            return _Stream(self._sounddevice, device, form, self._queue)
+            with quiet():
+                return _Stream(self._sounddevice, device, form, self._queue)
         except self._sounddevice.PortAudioError as error:
-            raise DeviceError(
-                f"{device.name} cannot be opened ({error}). Is it in use, or access not allowed?"
-            ) from error
+            raise cannot_be_opened(device, error) from error
 
     def _open_again(self) -> _Stream:
         """Find the device in a new list, and open it.
