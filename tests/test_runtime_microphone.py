@@ -21,7 +21,7 @@ import pytest
 import soundfile
 from virtual_microphone import DEADLINE, RATE, Capture, VirtualMicrophone
 
-from emo_listen.audio import load_audio
+from emo_listen.audio import load_audio, resample
 from emo_listen.devices import TABLE_WIDTH
 from emo_listen.gaps import TOLERANCE
 from emo_listen.microphone import MICROPHONE_LATENCY
@@ -346,6 +346,37 @@ print("both")
         microphone.start()
         output, errors = rest_of(process)
     assert (process.returncode, output.split()) == (0, ["device", "device", "both"]), errors
+
+
+def test_a_device_with_another_rate_than_the_stream_is_resampled(
+    microphone: VirtualMicrophone, tmp_path: Path
+) -> None:
+    code = """
+import sys
+import numpy as np
+from emo_listen.sources import Microphone
+
+microphone, blocks = Microphone(), []
+microphone.sampling_rate = 16000  # As after a loss, where the device came back with another one.
+print("ready", flush=True)
+for block in microphone:
+    blocks.append(block)
+    if not np.any(block) and any(map(np.any, blocks)):
+        microphone.stop()
+np.save(sys.argv[1], np.concatenate(blocks))
+"""
+    played = (9999 * np.sin(2 * np.pi * 440 * np.arange(RATE // 2) / RATE)).astype(np.int16)
+    capture, output = microphone.capture(), tmp_path / "recorded.npy"
+    with started(sys.executable, "-c", code, output, capture=capture) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        microphone.play(played)
+        _, errors = rest_of(process)
+    assert process.returncode == 0, errors
+    samples = np.load(output)
+    expected = resample(capture.delivered(), RATE, 16000)
+    assert np.any(samples)
+    np.testing.assert_array_equal(samples[:-100], expected[: len(samples) - 100])
 
 
 def test_ctrl_c_while_the_device_is_gone_ends_cleanly(microphone: VirtualMicrophone) -> None:

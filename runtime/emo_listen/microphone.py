@@ -151,7 +151,7 @@ class Microphone:
             for arrival in arrivals:
                 if lost is not None and heard == lost:
                     away = arrival.time - len(arrival.samples) / stream.sampling_rate - lost
-                    _log.warning("%s is back after %.1f s", self.name, away)
+                    _log.warning("the microphone %s is back after %.1f s", self.name, away)
                     yield Gap(max(0.0, away), "device")
                 heard = arrival.time
                 yield from _resampled(watch.push(arrival), resampler)
@@ -171,7 +171,7 @@ class Microphone:
                 self._stopped = item is None
             if came and not self._stopped:
                 # Before closing, which may wait as long as a sound server hangs.
-                _log.warning("%s is lost: trying to open it again", self.name)
+                _log.warning("the microphone %s is lost: trying to open it again", self.name)
         while not self._stopped and not self._queue.empty():
             item = self._queue.get()
             self._stopped = item is None
