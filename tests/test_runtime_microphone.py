@@ -192,17 +192,20 @@ def test_devices_are_listed_and_found_by_name(microphone: VirtualMicrophone) -> 
         assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("by", ["index", "name"])
-def test_a_device_can_be_chosen(microphone: VirtualMicrophone, by: str) -> None:
+def test_a_device_can_be_chosen_by_index_and_by_name(microphone: VirtualMicrophone) -> None:
     listed = microphone.run(*COMMAND, "--list-devices").stdout
     (line,) = [line for line in listed.splitlines() if "pulse" in line]
-    device = "PULS" if by == "name" else line.split()[0]
-    with started(*COMMAND, *WINDOWS, "--device", device, capture=microphone.capture()) as process:
-        assert process.stdout
-        assert json.loads(process.stdout.readline())["end"] == 1
-        process.terminate()
-        _, errors = rest_of(process)
-    assert (process.returncode, errors) == (0, "")
+    command = [*COMMAND, *WINDOWS, "--device"]
+    with (
+        started(*command, line.split()[0], capture=microphone.capture()) as by_index,
+        started(*command, "PULS", capture=microphone.capture()) as by_name,
+    ):
+        for process in (by_index, by_name):
+            assert process.stdout
+            assert json.loads(process.stdout.readline())["end"] == 1
+            process.terminate()
+            _, errors = rest_of(process)
+            assert (process.returncode, errors) == (0, "")
 
 
 def test_what_a_slow_reader_loses_is_told_to_the_sample(
