@@ -12,11 +12,13 @@ import shutil
 import subprocess
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 import pytest
+import soundfile
 from numpy.typing import NDArray
 
 RATE = 44100
@@ -24,6 +26,9 @@ RATE = 44100
 
 CHANNELS = 2
 """Channels in which it is opened; both hold the null sink's only one."""
+
+CAPTURED = "EMO_LISTEN_CAPTURED"
+"""Variable of the environment with the path at which ALSA keeps what a process captures."""
 
 DEADLINE = 60.0
 """Time after which the server or a command is held to hang, in seconds; never waited for."""
@@ -38,18 +43,17 @@ class VirtualMicrophone:
             pytest.skip(f"{', '.join(missing)} not found: apt install pulseaudio pulseaudio-utils")
         # A folder with a short path, because a socket's may have 107 characters.
         self._folder = Path(tempfile.mkdtemp(prefix="mic"))
-        self._captured = self._folder / "captured"
-        self._captured.mkdir()
         alsa = self._folder / "asound.conf"
         alsa.write_text(
             "pcm.pulse { type pulse }\n"
             "ctl.pulse { type pulse }\n"
             'pcm.!default { type file slave.pcm "pulse" format "raw" truncate 0 '
-            f'file "{self._captured / "raw"}" }}\n'
+            f'file {{ @func getenv vars [ {CAPTURED} ] default "none" }} }}\n'
             "ctl.!default { type pulse }\n"
         )
         self._socket = self._folder / "native"
-        self.environment = {
+        self._captures = 0
+        self._environment = {
             **os.environ,
             "ALSA_CONFIG_PATH": str(alsa),
             "HOME": str(self._folder),
@@ -84,7 +88,7 @@ class VirtualMicrophone:
         log = self._folder / "log"
         with log.open("w") as file:
             self._server = subprocess.Popen(
-                command, env=self.environment, stdout=file, stderr=subprocess.STDOUT
+                command, env=self._environment, stdout=file, stderr=subprocess.STDOUT
             )
         deadline = time.monotonic() + DEADLINE
         while self.run("pactl", "list", "short", "sources").returncode != 0:
@@ -99,20 +103,54 @@ class VirtualMicrophone:
             self._server.wait()
             self._server = None
 
-    def delivered(self) -> NDArray[np.float32]:
-        """All samples that the device has delivered so far, float32 (n_samples,)."""
-        parts = [np.fromfile(file, np.float32) for file in sorted(self._captured.iterdir())]
-        frames = [part[: len(part) - len(part) % CHANNELS].reshape(-1, CHANNELS) for part in parts]
-        return np.concatenate([np.zeros((0, CHANNELS), np.float32), *frames]).mean(
-            axis=1, dtype=np.float32
-        )
+    def capture(self) -> Capture:
+        """Where another process may capture."""
+        self._captures += 1
+        folder = self._folder / f"capture{self._captures}"
+        folder.mkdir()
+        return Capture(folder, {**self._environment, CAPTURED: str(folder / "raw")})
 
-    def run(self, *command: str | Path) -> subprocess.CompletedProcess[str]:
-        """Run a command that reaches this server."""
+    def play(self, samples: NDArray[np.int16]) -> None:
+        """Play `samples`, int16 (n_samples,), into the microphone, and wait until they end."""
+        file = self._folder / "played.wav"
+        soundfile.write(file, samples, RATE, subtype="PCM_16")
+        playing = self.run("paplay", "--device=virt", file)
+        assert playing.returncode == 0, playing.stderr
+
+    def run(
+        self, *command: str | Path, capture: Capture | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command that reaches this server, and wait until it ends."""
         return subprocess.run(
             [str(part) for part in command],
-            env=self.environment,
+            env=(capture or self.capture()).environment,
             capture_output=True,
             text=True,
             timeout=DEADLINE,
         )
+
+
+@dataclass(frozen=True)
+class Capture:
+    """What one process captures from the microphone."""
+
+    folder: Path
+    """Where the sound is kept, a file for each time that the device was opened."""
+
+    environment: dict[str, str]
+    """The process's environment, by which it reaches the server."""
+
+    def openings(self) -> list[NDArray[np.float32]]:
+        """What the device delivered each time that it was opened, float32 (n_samples,).
+
+        The mean of its channels; not where it was only opened to see whether that works.
+        """
+        parts = [np.fromfile(file, np.float32) for file in sorted(self.folder.iterdir())]
+        whole = [part[: len(part) - len(part) % CHANNELS] for part in parts if len(part)]
+        return [part.reshape(-1, CHANNELS).mean(axis=1, dtype=np.float32) for part in whole]
+
+    def delivered(self) -> NDArray[np.float32]:
+        """What a device that was opened once has delivered so far, float32 (n_samples,)."""
+        openings = self.openings()
+        assert len(openings) <= 1
+        return openings[0] if openings else np.zeros(0, np.float32)

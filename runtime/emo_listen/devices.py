@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,6 +20,10 @@ their mean never misses it; of an interface with eight inputs, most are empty.""
 
 COMMON_RATES = (48000, 44100, 16000, 32000, 96000)
 """Rates in Hz tried where a device refuses its default, the most usual first."""
+
+OTHER_FORMATS_MAY_DO = (-9997, -9998, -9999)
+"""PortAudio's codes for an invalid rate, an invalid number of channels, and an error of the host
+that may be about either; after any other, as for a device in use, no other format is tried."""
 
 TABLE_WIDTH = 80
 """Characters that a line of `list_input_devices` has, unless more than the name is long."""
@@ -162,19 +169,47 @@ def choose_format(
         rate for rate in (preferred_rate, device.default_rate, *COMMON_RATES) if rate
     )
     channels = dict.fromkeys([min(MAX_CHANNELS, device.max_channels), 1, device.max_channels])
-    refusal: Exception | None = None
-    for rate in rates:
-        for count in channels:
-            try:
+    refusals = []
+    for rate, count in product(rates, channels):
+        try:
+            with quiet():
                 sounddevice.check_input_settings(
                     device=device.index, channels=count, dtype="float32", samplerate=rate
                 )
-                return InputFormat(rate, count)
-            except (sounddevice.PortAudioError, ValueError) as error:
-                refusal = refusal or error
-    raise DeviceError(
-        f"{device.name} cannot be opened ({refusal}). Is it in use, or access not allowed?"
-    ) from refusal
+            return InputFormat(rate, count)
+        except sounddevice.PortAudioError as error:
+            refusals.append(error)
+            if error.args[1] not in OTHER_FORMATS_MAY_DO:
+                break
+    raise cannot_be_opened(device, refusals[0]) from refusals[0]
+
+
+def cannot_be_opened(device: InputDevice, reason: Exception) -> DeviceError:
+    """Make the error that tells why PortAudio does not open a device."""
+    return DeviceError(
+        f"{device.name} cannot be opened ({reason}). Is it in use, or access not allowed?"
+    )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep from standard error what ALSA and PortAudio print where a device does not open.
+
+    The error that is raised says it in one line. sounddevice does the same when it starts
+    PortAudio. For that moment, nothing of the process reaches standard error.
+    """
+    try:
+        kept = os.dup(2)
+    except OSError:  # A process without standard error has nothing to keep quiet.
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def list_input_devices() -> str:
@@ -227,7 +262,7 @@ def _names(devices: list[InputDevice]) -> str:
     return ", ".join(f"{device.index} ({device.name})" for device in devices)
 
 
-def _table(rows: list[tuple[str, ...]]) -> list[str]:
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
     """Lines with a column for each entry; the name's is shortened to what the width leaves."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     widths[0] = 1

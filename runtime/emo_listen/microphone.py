@@ -20,10 +20,12 @@ from emo_listen.devices import (
     MAX_CHANNELS,
     InputDevice,
     InputFormat,
+    cannot_be_opened,
     choose_format,
     find_again,
     find_input,
     import_sounddevice,
+    quiet,
 )
 from emo_listen.errors import DeviceError
 from emo_listen.gaps import Arrival, Gap, OverflowWatch
@@ -149,7 +151,7 @@ class Microphone:
             for arrival in arrivals:
                 if lost is not None and heard == lost:
                     away = arrival.time - len(arrival.samples) / stream.sampling_rate - lost
-                    _log.warning("%s is back after %.1f s", self.name, away)
+                    _log.warning("the microphone %s is back after %.1f s", self.name, away)
                     yield Gap(max(0.0, away), "device")
                 heard = arrival.time
                 yield from _resampled(watch.push(arrival), resampler)
@@ -169,7 +171,7 @@ class Microphone:
                 self._stopped = item is None
             if came and not self._stopped:
                 # Before closing, which may wait as long as a sound server hangs.
-                _log.warning("%s is lost: trying to open it again", self.name)
+                _log.warning("the microphone %s is lost: trying to open it again", self.name)
         while not self._stopped and not self._queue.empty():
             item = self._queue.get()
             self._stopped = item is None
@@ -185,11 +187,10 @@ class Microphone:
             DeviceError: it cannot be opened.
         """
         try:
-            return _Stream(self._sounddevice, device, form, self._queue)
+            with quiet():
+                return _Stream(self._sounddevice, device, form, self._queue)
         except self._sounddevice.PortAudioError as error:
-            raise DeviceError(
-                f"{device.name} cannot be opened ({error}). Is it in use, or access not allowed?"
-            ) from error
+            raise cannot_be_opened(device, error) from error
 
     def _open_again(self) -> _Stream:
         """Find the device in a new list, and open it.
