@@ -40,7 +40,8 @@ from conversations import Conversation, Turn, compose
 from diarization import Agreement, agreement
 from emo_listen import EmotionModel, SegmentEvent, WindowEvent
 from emo_listen.engine import Engine
-from emo_listen.events import Event, ProvisionalEvent
+from emo_listen.events import Event, LabelEvent, ProvisionalEvent
+from emo_listen.settings import UNCERTAIN
 from listening_plot import plot_listening
 from noises import Noise, load_noises
 from recordings import load_clips
@@ -212,9 +213,10 @@ def score_noise(model: EmotionModel, noises: Sequence[Noise]) -> dict[str, Any]:
     labelled, uncertain = [], 0
     for noise in tqdm(noises, desc="noise alone", unit="recording"):
         events = [event for event, _ in listen_to(model, noise.samples, vad=True, emit="segments")]
-        if any(event.label != "uncertain" for event in events):
+        labels = {event.label for event in events if isinstance(event, LabelEvent)}
+        if labels - {UNCERTAIN}:
             labelled.append(noise.name)
-        elif events:
+        elif labels:
             uncertain += 1
     return {
         "clips": len(noises),

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,6 @@ sys.path += [str(Path(__file__).resolve().parents[1] / folder) for folder in ("e
 
 from command import add_arguments, run_benchmark
 from emo_listen import EmotionModel, SegmentEvent, listen
-from emo_listen.sources import Source
 from recordings import bundled_speech
 from timing import machine, print_machine
 
@@ -53,7 +53,7 @@ class Stream:
         self._period = np.zeros(PERIOD * sampling_rate, np.float32)
         self._period[sampling_rate : sampling_rate + len(utterance)] = utterance
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[np.ndarray]:
         """Yield blocks float32 (n_samples,), and note the resident memory each minute."""
         process = psutil.Process()
         for second in tqdm(range(self.seconds), unit="s", unit_scale=True, desc="stream"):
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     model = EmotionModel.load(args.model)
     rate = model.sampling_rate
     first, last = (round(at * rate) for at in UTTERANCE)
-    stream: Source = Stream(bundled_speech(rate)[first:last], rate, args.hours)
+    stream = Stream(bundled_speech(rate)[first:last], rate, args.hours)
     begun = time.perf_counter()
     segments = [event for event in listen(stream, model=model) if isinstance(event, SegmentEvent)]
     seconds = time.perf_counter() - begun

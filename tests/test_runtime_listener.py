@@ -105,8 +105,9 @@ def with_threshold(uncertain_below: float) -> EmotionModel:
 
 
 def test_window_and_hop_can_be_chosen(bundled_model: EmotionModel, sample_file: Path) -> None:
-    options = {"vad": False, "emit": "windows"}
-    events = windows_of(listen(sample_file, model=bundled_model, window=1, hop=0.75, **options))
+    events = windows_of(
+        listen(sample_file, model=bundled_model, window=1, hop=0.75, vad=False, emit="windows")
+    )
     spans = [(event.start, event.end) for event in events]
     assert spans[:3] == [(0, 1), (0.75, 1.75), (1.5, 2.5)]
 
@@ -123,8 +124,8 @@ def test_unusable_windows_are_refused(
 
 def test_a_sound_shorter_than_a_hop_gives_one_window(bundled_model: EmotionModel) -> None:
     noise = np.random.default_rng(0).uniform(-0.1, 0.1, 2000).astype(np.float32)
-    options = {"vad": False, "emit": "windows"}
-    (event,) = listen(Blocks(noise, 16000, 100), model=bundled_model, **options)
+    blocks = Blocks(noise, 16000, 100)
+    (event,) = listen(blocks, model=bundled_model, vad=False, emit="windows")
     assert isinstance(event, WindowEvent)
     assert (event.start, event.end) == (0, 0.125)
 
