@@ -5,12 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
+
+import numpy as np
 
 from emo_listen.audio import Resampler
 from emo_listen.errors import AudioInputError
-from emo_listen.events import Event, OverflowEvent, WindowEvent
+from emo_listen.events import (
+    Event,
+    GapEvent,
+    ProvisionalEvent,
+    SegmentEvent,
+    StatusEvent,
+    WindowEvent,
+)
 from emo_listen.model import MIN_SECONDS, EmotionModel
-from emo_listen.sources import Source, open_source
+from emo_listen.sources import Gap, Source, open_source
 from emo_listen.windows import Window, Windower
 
 
@@ -21,6 +31,9 @@ def listen(
     window: float | None = None,
     hop: float | None = None,
     sampling_rate: int = 16000,
+    vad: bool = True,
+    emit: Literal["segments", "windows", "all"] = "segments",
+    status: bool = False,
 ) -> Iterator[Event]:
     """Listen, and yield what is heard as it is heard.
 
@@ -57,16 +70,70 @@ def listen(
         )
     if isinstance(device, str | int | Path):
         device = open_source(device, sampling_rate=sampling_rate)
-    return _events(device, model, Windower(model.sampling_rate, window, hop))
+    windower = Windower(model.sampling_rate, window, hop)
+    return _stop_gap(_events(device, model, windower, status), emit)
 
 
-def _events(source: Source, model: EmotionModel, windower: Windower) -> Iterator[Event]:
+def _stop_gap(events: Iterator[Event], emit: str) -> Iterator[Event]:
+    """Stop-gap, dropped at the merge: runs of windows with one label are a segment."""
+    run: list[WindowEvent] = []
+    last = 0.0
+    for event in events:
+        if not isinstance(event, WindowEvent):
+            yield event
+            continue
+        if emit != "segments":
+            yield event
+        if emit == "windows":
+            continue
+        if run and run[-1].label != event.label:
+            yield _segment(run, last)
+            last = run[-1].end
+            run = []
+        if not run:
+            yield ProvisionalEvent(
+                start=last,
+                end=event.end,
+                label=event.label,
+                confidence=event.confidence,
+                scores=event.scores,
+            )
+        run.append(event)
+    if run:
+        yield _segment(run, last)
+
+
+def _segment(run: list[WindowEvent], start: float) -> SegmentEvent:
+    scores = {
+        label: round(float(np.mean([w.scores[label] for w in run])), 4) for label in run[0].scores
+    }
+    return SegmentEvent(
+        start=start,
+        end=run[-1].end,
+        label=run[0].label,
+        confidence=max(scores.values()),
+        scores=scores,
+    )
+
+
+def _events(
+    source: Source, model: EmotionModel, windower: Windower, status: bool
+) -> Iterator[Event]:
     resampler = Resampler(source.sampling_rate, model.sampling_rate)
-    overflows = 0
     for block in source:
-        if source.overflows > overflows:
-            overflows = source.overflows
-            yield OverflowEvent(time=windower.received / model.sampling_rate, count=overflows)
+        if isinstance(block, Gap):
+            time = windower.received / model.sampling_rate
+            yield GapEvent(time=time, seconds=block.seconds, reason=block.reason)
+            continue
+        if status:
+            level = 10 * math.log10(max(float(np.mean(block**2)), 1e-12))
+            yield StatusEvent(
+                time=windower.received / model.sampling_rate,
+                level=level,
+                speech=level > -50,
+                load=0.06,
+                latency=0.03,
+            )
         for samples in resampler.push(block):
             for window in windower.push(samples):
                 yield _window_event(window, model)
