@@ -22,6 +22,7 @@ import soundfile
 
 from emo_listen import EmotionModel, listen
 from emo_listen.audio import load_audio
+from emo_listen.cli import main
 from emo_listen.model import BUNDLED_MODEL
 from emo_listen.settings import ModelSettings
 
@@ -70,12 +71,25 @@ def test_a_pipe_gets_the_events_as_json_lines(
     assert (result.returncode, result.stderr) == (0, "")
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     assert lines == [dataclasses.asdict(e) for e in listen(sample_file, model=bundled_model)]
+    assert {line["type"] for line in lines} == {"provisional", "segment"}
     assert list(lines[0]) == ["type", "start", "end", "label", "confidence", "scores"]
-    assert (lines[0]["start"], lines[0]["end"]) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("emit", "types"),
+    [("windows", {"window"}), ("all", {"window", "provisional", "segment"})],
+)
+def test_raw_windows_can_be_had(sample_file: Path, emit: str, types: set[str]) -> None:
+    result = run("--device", sample_file, "--emit", emit, "--no-vad")
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert {line["type"] for line in lines} == types
+    first = next(line for line in lines if line["type"] == "window")
+    assert (first["start"], first["end"]) == (0, 1)
 
 
 def test_text_has_a_line_for_each_event(sample_file: Path) -> None:
-    result = run("--device", sample_file, "--format", "text", "--window", "2", "--hop", "2")
+    options = ["--emit", "windows", "--no-vad", "--window", "2", "--hop", "2"]
+    result = run("--device", sample_file, "--format", "text", *options)
     assert result.returncode == 0
     lines = result.stdout.splitlines()
     assert len(lines) == math.ceil(soundfile.info(sample_file).duration / 2)
@@ -89,13 +103,14 @@ def test_both_forms_tell_what_is_uncertain(sample_file: Path, tmp_path: Path) ->
     settings = ModelSettings.read(folder)
     settings.uncertain_below = 0.999
     settings.write(folder)
-    result = run("--device", sample_file, "--model", folder, "--hop", "3")
+    options: list[str | Path] = ["--model", folder, "--emit", "windows", "--hop", "3"]
+    result = run("--device", sample_file, *options)
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     assert {line["label"] for line in lines} == {"uncertain"}
     assert all(line["confidence"] == max(line["scores"].values()) for line in lines)
     assert all("uncertain" not in line["scores"] for line in lines)
 
-    text = run("--device", sample_file, "--model", folder, "--hop", "3", "--format", "text")
+    text = run("--device", sample_file, *options, "--format", "text")
     shown = [line.split()[4:6] for line in text.stdout.splitlines()]
     assert shown == [["uncertain", f"{line['confidence']:.0%}"] for line in lines]
 
@@ -103,7 +118,7 @@ def test_both_forms_tell_what_is_uncertain(sample_file: Path, tmp_path: Path) ->
 def test_a_terminal_gets_text(sample_file: Path) -> None:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [*COMMAND, "--device", str(sample_file), "--hop", "3"],
+        [*COMMAND, "--device", str(sample_file), "--emit", "windows", "--no-vad", "--hop", "3"],
         stdout=theirs,
         stderr=subprocess.DEVNULL,
         env={**os.environ, "TERM": "xterm-256color"},
@@ -122,14 +137,15 @@ def test_a_terminal_gets_text(sample_file: Path) -> None:
 
 
 def test_standard_input_equals_a_file(pcm: bytes, bundled_model: EmotionModel) -> None:
-    result = run("--device", "-", pcm=pcm)
+    windows = ["--emit", "windows", "--no-vad"]
+    result = run("--device", "-", *windows, pcm=pcm)
     assert (result.returncode, result.stderr) == (0, "")
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     assert [line["end"] for line in lines] == [1, 1.5, 2, 2.3]
     samples = np.frombuffer(pcm, "<i2").astype(np.float32) / np.float32(32768)
     assert lines[-1]["label"] == bundled_model.predict(samples, 16000).label
     # The same bytes at another rate, with half a sample too many, are another sound.
-    slow = run("--device", "-", "--rate", "8000", pcm=pcm + b"\0")
+    slow = run("--device", "-", *windows, "--rate", "8000", pcm=pcm + b"\0")
     assert [json.loads(line)["end"] for line in slow.stdout.splitlines()][-1] == 4.6
 
 
@@ -198,6 +214,48 @@ def test_errors_are_named_without_traceback(
     assert result.stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["--osc", "9000"], "argument --osc: '9000' is not HOST:PORT"),
+        (["--websocket", "x"], "argument --websocket: 'x' is not a port or HOST:PORT"),
+        (["--device", "{sample}", "--osc", "no.such.host.invalid:9000"], "OutputError: no OSC"),
+        (["--device", "{sample}", "--format", "csv", "--emit", "all"], "OutputError: --format csv"),
+        (["--device", "{sample}", "--format", "audformat"], "give one as --output"),
+        (["--device", "-", "--format", "audformat"], "OutputError: --format audformat is for"),
+        (["--device", "{sample}", "--output", "x"], "OutputError: --output is the folder"),
+        (["--device", "{sample}", "--plot", "x.txt"], "OutputError: x.txt must end in .png"),
+        (["--device", "{sample}", "--plot", "no/x.png"], "OutputError: no is not a folder"),
+        (["--device", "-", "--plot", "x.png"], "OutputError: --plot draws a sound file"),
+        (["--device", "{sample}", "--record-labels", "{text}"], "OutputError: {text} is no record"),
+        (["--device", "{sample}", "--record-labels", "{folder}"], "OutputError: {folder} is not a"),
+        (["--device", "{sample}", "--record-labels", "no/x"], "OutputError: no/x cannot be"),
+        (["analyse", "absent", "--output", "x.jsonl"], "AudioFileError: absent is neither"),
+        (["analyse", "{folder}", "--output", "x.jsonl"], "AudioFileError: no sound file in"),
+        (["analyse", "{sample}", "--output", "x.txt"], "OutputError: x.txt must end in"),
+        (["analyse", "{sample}"], "the following arguments are required: --output"),
+    ],
+)
+def test_outputs_that_cannot_be_had_are_named_beforehand(
+    arguments: list[str],
+    error: str,
+    tmp_path: Path,
+    sample_file: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("no sound")
+    names = {"text": text, "folder": tmp_path, "sample": sample_file}
+    try:
+        status: int | str | None = main([argument.format(**names) for argument in arguments])
+    except SystemExit as end:  # argparse's way.
+        status = end.code
+    output = capsys.readouterr()
+    assert (status, output.out) == (2, "")
+    assert error.format(**names) in output.err
+    assert text.read_text() == "no sound"
+
+
 def test_missing_portaudio_names_the_package(sample_file: Path) -> None:
     def without_portaudio(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         code = (
@@ -221,9 +279,31 @@ def test_missing_portaudio_names_the_package(sample_file: Path) -> None:
 def test_help_and_version() -> None:
     help_text = run("--help")
     assert help_text.returncode == 0
-    for option in ("--device", "--list-devices", "--model", "--format", "--window", "--rate"):
+    for option in ("--device", "--emit", "--websocket", "analyse PATH", "emo-listen doctor"):
         assert option in help_text.stdout
+    assert max(map(len, help_text.stdout.splitlines())) <= 100
+    for command in ("analyse", "doctor"):
+        assert run(command, "--help").stdout.startswith(f"usage: emo-listen {command}")
     assert run("--version").stdout.startswith("emo-listen 0.")
+
+
+def test_help_loads_no_runtime() -> None:
+    code = (
+        "import sys; from emo_listen.cli import parse_args\n"
+        "try: parse_args(['--help'])\n"
+        "except SystemExit: pass\n"
+        "assert not {'numpy', 'onnxruntime', 'sounddevice', 'rich'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_a_file_may_be_named_like_a_command(sample_file: Path, tmp_path: Path) -> None:
+    shutil.copy(sample_file, tmp_path / "doctor")
+    result = subprocess.run(
+        [*COMMAND, "--device", "./doctor"], cwd=tmp_path, capture_output=True, timeout=120
+    )
+    assert result.returncode == 0
+    assert b'"segment"' in result.stdout
 
 
 def test_importing_the_package_loads_no_runtime() -> None:

@@ -117,9 +117,9 @@ def run(args: argparse.Namespace) -> int:
     if args.list_devices:
         print(list_input_devices())
         return 0
+    model = EmotionModel.load(args.model, threads=args.threads)
     source = open_source(args.device, sampling_rate=args.rate)
     check_outputs(args, source)
-    model = EmotionModel.load(args.model, threads=args.threads)
     kept = LabelList()
     with contextlib.closing(open_outlets(args, source, model, kept)) as outlets:
         events = listen(
@@ -145,7 +145,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     command = import_module(COMMANDS[argv[0]]) if argv and argv[0] in COMMANDS else None
-    logging.getLogger("emo_listen").addHandler(_OneLine())
+    handler = _OneLine()
+    logging.getLogger("emo_listen").addHandler(handler)
     try:
         if command:
             return command.run(command.parse_args(argv[1:]))
@@ -158,6 +159,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # The reader has gone, and needs no message; Python's flush at exit must not fail either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    finally:
+        logging.getLogger("emo_listen").removeHandler(handler)
     return 0
 
 

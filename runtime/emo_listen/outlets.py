@@ -39,7 +39,7 @@ class LabelList:
 
 
 def check_outputs(args: argparse.Namespace, source: Source) -> None:
-    """Refuse outputs that cannot be had, before the model is loaded or anything is heard.
+    """Refuse outputs that cannot be had, before anything is heard.
 
     Raises:
         OutputError: the options do not go together, or a place cannot be written.

@@ -7,7 +7,6 @@ named, and another process goes on with the rest.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import multiprocessing
 import signal
@@ -21,6 +20,7 @@ from emo_listen.errors import EmoListenError
 from emo_listen.events import ProvisionalEvent, StatusEvent
 from emo_listen.listener import listen
 from emo_listen.model import EmotionModel
+from emo_listen.sinks.jsonl import event_row
 from emo_listen.sinks.sink import Emit
 
 PROGRESS_SECONDS = 2.0
@@ -169,8 +169,8 @@ def _analyse(
                         seconds = event.time
                         connection.send(Progress(file, seconds))
                 elif not isinstance(event, ProvisionalEvent):
-                    row = dataclasses.asdict(event)
-                    lines.write(json.dumps({"type": row.pop("type"), "file": file, **row}) + "\n")
+                    row = {"type": event.type, "file": file, **event_row(event)}
+                    lines.write(json.dumps(row) + "\n")
     except (EmoListenError, OSError) as error:
         connection.send(Progress(file, seconds, done=True, events=events, error=str(error)))
     else:

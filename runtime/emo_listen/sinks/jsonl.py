@@ -13,9 +13,9 @@ from emo_listen.errors import OutputError
 from emo_listen.events import Event
 
 
-def json_line(event: Event) -> str:
-    """Return an event as one line of JSON, without the line's end."""
-    return json.dumps(dataclasses.asdict(event))
+def event_row(event: Event) -> dict[str, Any]:
+    """Return an event as an object of JSON: its type, then its other fields."""
+    return {"type": event.type, **dataclasses.asdict(event)}
 
 
 class JsonLinesSink:
@@ -26,7 +26,7 @@ class JsonLinesSink:
 
     def write(self, event: Event) -> None:
         """Write one line."""
-        self._stream.write(json_line(event) + "\n")
+        self._stream.write(json.dumps(event_row(event)) + "\n")
         self._stream.flush()
 
     def close(self) -> None:
@@ -59,7 +59,7 @@ class RecordSink:
 
     def write(self, event: Event) -> None:
         """Append one line."""
-        self._append(dataclasses.asdict(event))
+        self._append(event_row(event))
 
     def close(self) -> None:
         """Close the file."""

@@ -32,8 +32,14 @@ WARNING_SECONDS = 10.0
 STALLED_SECONDS = 1.5
 """Time without news of the stream after which the view says so, in seconds."""
 
+HINT = "  Ctrl-C ends"
+"""What stands at the foot where there is room."""
+
 LINES_FOR_SEGMENTS = 4
 """Lines of the terminal that are left to segments before bars are given up for them."""
+
+LIGHT_WIDTH = 21
+"""Columns of what stands beside the meter, so that its length does not change."""
 
 NARROW = 60
 """Columns below which the view leaves out what is dispensable."""
@@ -67,8 +73,9 @@ class LiveState:
     def after(self, event: Event) -> LiveState:
         """Return the state once `event` has come."""
         match event:
-            case StatusEvent(speech=speech):
-                return replace(self, status=event, scores=self.scores if speech else {})
+            case StatusEvent():
+                heard = event.speech or self.now is not None
+                return replace(self, status=event, scores=self.scores if heard else {})
             case WindowEvent():
                 return replace(self, scores=event.scores)
             case ProvisionalEvent():
@@ -128,9 +135,10 @@ class LiveView:
         elif status is None:
             light = Text("  ○ waiting for sound", "dim")
         elif status.speech:
-            light = Text("  ● speech   ", "bold green")
+            light = Text("  ● speech", "bold green")
         else:
             light = Text("  ○ no speech", "dim")
+        light.pad_right(LIGHT_WIDTH - light.cell_len)
         level = status.level if status else LOWEST_LEVEL
         share = 1 - max(LOWEST_LEVEL, min(level, 0.0)) / LOWEST_LEVEL
         numbers = f" {level:4.0f} dB" if width >= NARROW else ""
@@ -182,10 +190,11 @@ class LiveView:
             parts.append(f"gaps {state.gaps}")
         if state.lost:
             parts.append(f"lost {state.lost:.1f} s")
-        if width >= NARROW:
-            parts.append("Ctrl-C ends")
+        text = "  ".join(parts)
+        if len(text) + len(HINT) <= width:
+            text += HINT
         trouble = state.lost or (status and status.load >= 1)
-        return Text("  ".join(parts), "red" if trouble else "dim")
+        return Text(text, "red" if trouble else "dim")
 
     def _warning(self) -> Text | None:
         warning, status = self.state.warning, self.state.status

@@ -21,7 +21,7 @@ from typing import Any
 from emo_listen.errors import OutputError
 from emo_listen.events import Event
 from emo_listen.extras import import_extra
-from emo_listen.sinks.jsonl import json_line
+from emo_listen.sinks.jsonl import event_row
 
 QUEUE_LENGTH = 256
 """Messages that wait for a client at most."""
@@ -83,7 +83,7 @@ class WebsocketSink:
 
     def write(self, event: Event) -> None:
         """Leave one event for every client."""
-        self._loop.call_soon_threadsafe(self._broadcast, json_line(event))
+        self._loop.call_soon_threadsafe(self._broadcast, json.dumps(event_row(event)))
 
     def close(self) -> None:
         """Let clients have what waits for them, for a second at most, and end."""
