@@ -86,7 +86,9 @@ class WebsocketSink:
         self._loop.call_soon_threadsafe(self._broadcast, json.dumps(event_row(event)))
 
     def close(self) -> None:
-        """Let clients have what waits for them, for a second at most, and end."""
+        """Let clients have what waits for them, for a second at most, and end; idempotent."""
+        if self._loop.is_closed():
+            return
         self._run(self._end())
         self._stop_loop()
 
