@@ -41,7 +41,8 @@ class WindowEvent(LabelEvent):
 @dataclass(frozen=True, kw_only=True)
 class ProvisionalEvent(LabelEvent):
     """What a segment that has not ended is taken for so far: when it begins to have a label, and
-    whenever that changes."""
+    whenever that changes.
+    """
 
     type: Literal["provisional"] = field(default="provisional", init=False)
     """Kind of event."""

