@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import platform
 import statistics
@@ -21,6 +20,7 @@ from emo_listen.demo import SAMPLE
 from emo_listen.errors import EmoListenError
 from emo_listen.extras import EXTRAS
 from emo_listen.finding import Finding
+from emo_listen.levels import SILENT_DBFS, level_dbfs
 from emo_listen.listener import listen
 from emo_listen.model import EmotionModel
 from emo_listen.sources import Gap, Microphone, list_input_devices
@@ -30,10 +30,6 @@ INT8_INSTRUCTIONS = ("amx_int8", "avx512_vnni", "avx_vnni", "i8mm", "asimddp")
 
 MICROPHONE_SECONDS = 1.0
 """How long the microphone is heard."""
-
-SILENT_LEVEL = -90.0
-"""Level below which a microphone delivers nothing, in dB of full scale: 16-bit sound that is not
-all zeros has -90 dB or more, and a microphone in a quiet room about -60 dB."""
 
 RUNS = 15
 """Predictions of which the median time is told."""
@@ -83,24 +79,22 @@ def check_microphones() -> Iterator[Finding]:
     except EmoListenError as error:
         yield Finding("microphone", "delivers no sound", False, str(error))
         return
-    silent = level < SILENT_LEVEL
+    silent = level < SILENT_DBFS
     mend = "it is silent: unmute it, allow access to it, or choose another with --device"
     found = f"{microphone} at {microphone.sampling_rate} Hz, level {level:.0f} dB of full scale"
     yield Finding("microphone", found, not silent, mend if silent else None)
 
 
 def _level(microphone: Microphone) -> float:
-    """Root mean square of a second of sound, in dB of full scale, at least -120."""
-    power, heard = 0.0, 0
+    """Root mean square of a second of sound, in dB of full scale."""
+    heard: list[NDArray[np.float32]] = []
     with contextlib.closing(iter(microphone)) as blocks:
         for block in blocks:
-            if isinstance(block, Gap):
-                continue
-            power += float(np.sum(np.square(block, dtype=np.float64)))
-            heard += len(block)
-            if heard >= MICROPHONE_SECONDS * microphone.sampling_rate:
+            if not isinstance(block, Gap):
+                heard.append(block)
+            if sum(map(len, heard)) >= MICROPHONE_SECONDS * microphone.sampling_rate:
                 break
-    return 10 * math.log10(max(power / heard, 1e-12))
+    return level_dbfs(np.concatenate(heard))
 
 
 def check_model(folder: Path | None) -> Iterator[Finding]:

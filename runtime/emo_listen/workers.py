@@ -16,12 +16,12 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from emo_listen.engine import Emit
 from emo_listen.errors import EmoListenError
 from emo_listen.events import ProvisionalEvent, StatusEvent
 from emo_listen.listener import listen
 from emo_listen.model import EmotionModel
 from emo_listen.sinks.jsonl import event_row
-from emo_listen.sinks.sink import Emit
 
 PROGRESS_SECONDS = 2.0
 """Sound between two reports of how far a file has been heard, in seconds."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Protocol
 
+from emo_listen.engine import Emit
 from emo_listen.events import Event
-
-Emit = Literal["segments", "windows", "all"]
-"""Which labels are wanted: `--emit`."""
 
 EVENT_TYPES: dict[Emit, frozenset[str]] = {
     "segments": frozenset({"provisional", "segment", "gap", "warning"}),
