@@ -41,6 +41,9 @@ LINES_FOR_SEGMENTS = 4
 LIGHT_WIDTH = 21
 """Columns of what stands beside the meter, so that its length does not change."""
 
+LINES_BESIDE_BARS = 5
+"""Lines of the view without its bars, at most."""
+
 NARROW = 60
 """Columns below which the view leaves out what is dispensable."""
 
@@ -108,7 +111,7 @@ class LiveView:
         """Yield lines, none longer than the terminal is wide."""
         width = options.max_width
         bars = list(self._bars(width))
-        if console.size.height < len(bars) + LINES_FOR_SEGMENTS + 5:
+        if console.size.height < len(bars) + LINES_FOR_SEGMENTS + LINES_BESIDE_BARS:
             bars = []
         lines = [self._head(width), self._meter(width), self._now(), *bars, self._foot(width)]
         warning = self._warning()
