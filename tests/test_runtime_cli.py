@@ -27,6 +27,8 @@ from emo_listen.model import BUNDLED_MODEL
 from emo_listen.settings import ModelSettings
 
 COMMAND = [sys.executable, "-m", "emo_listen.cli"]
+WINDOWS = ["--emit", "windows", "--no-vad"]
+"""A line for each hop, whatever the sound."""
 
 
 def run(*arguments: str | Path, pcm: bytes | None = None) -> subprocess.CompletedProcess[str]:
@@ -88,13 +90,14 @@ def test_raw_windows_can_be_had(sample_file: Path, emit: str, types: set[str]) -
 
 
 def test_text_has_a_line_for_each_event(sample_file: Path) -> None:
-    options = ["--emit", "windows", "--no-vad", "--window", "2", "--hop", "2"]
-    result = run("--device", sample_file, "--format", "text", *options)
+    options = ["--format", "text", "--window", "2", "--hop", "2"]
+    result = run("--device", sample_file, *WINDOWS, *options)
     assert result.returncode == 0
     lines = result.stdout.splitlines()
-    assert len(lines) == math.ceil(soundfile.info(sample_file).duration / 2)
-    assert lines[1].split()[:4] == ["2.0", "-", "4.0", "s"]
-    assert "%" in lines[1]
+    # The first ends after a second, the last with the sound.
+    assert len(lines) == 1 + math.ceil((soundfile.info(sample_file).duration - 1) / 2)
+    assert lines[2].split()[:4] == ["3.0", "-", "5.0", "s"]
+    assert "%" in lines[2]
     assert "\x1b" not in result.stdout
 
 
@@ -118,7 +121,7 @@ def test_both_forms_tell_what_is_uncertain(sample_file: Path, tmp_path: Path) ->
 def test_a_terminal_gets_text(sample_file: Path) -> None:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [*COMMAND, "--device", str(sample_file), "--emit", "windows", "--no-vad", "--hop", "3"],
+        [*COMMAND, "--device", str(sample_file), *WINDOWS, "--hop", "3"],
         stdout=theirs,
         stderr=subprocess.DEVNULL,
         env={**os.environ, "TERM": "xterm-256color"},
@@ -132,25 +135,24 @@ def test_a_terminal_gets_text(sample_file: Path) -> None:
         pass  # Linux's way of saying that the terminal's other end is closed.
     os.close(ours)
     assert process.wait(timeout=120) == 0
-    assert " 0.0 -   3.0 s" in output.decode()
+    assert " 1.0 -   4.0 s" in output.decode()
     assert b"\x1b[" in output
 
 
 def test_standard_input_equals_a_file(pcm: bytes, bundled_model: EmotionModel) -> None:
-    windows = ["--emit", "windows", "--no-vad"]
-    result = run("--device", "-", *windows, pcm=pcm)
+    result = run("--device", "-", *WINDOWS, pcm=pcm)
     assert (result.returncode, result.stderr) == (0, "")
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     assert [line["end"] for line in lines] == [1, 1.5, 2, 2.3]
     samples = np.frombuffer(pcm, "<i2").astype(np.float32) / np.float32(32768)
     assert lines[-1]["label"] == bundled_model.predict(samples, 16000).label
     # The same bytes at another rate, with half a sample too many, are another sound.
-    slow = run("--device", "-", *windows, "--rate", "8000", pcm=pcm + b"\0")
+    slow = run("--device", "-", *WINDOWS, "--rate", "8000", pcm=pcm + b"\0")
     assert [json.loads(line)["end"] for line in slow.stdout.splitlines()][-1] == 4.6
 
 
 def test_lines_come_at_once_and_ctrl_c_ends(pcm: bytes) -> None:
-    with started("--device", "-") as process:
+    with started("--device", "-", *WINDOWS) as process:
         assert process.stdin and process.stdout and process.stderr
         process.stdin.write(pcm[:33000])
         process.stdin.flush()
@@ -162,7 +164,7 @@ def test_lines_come_at_once_and_ctrl_c_ends(pcm: bytes) -> None:
 
 
 def test_terminate_ends_too(pcm: bytes) -> None:
-    with started("--device", "-") as process:
+    with started("--device", "-", *WINDOWS) as process:
         assert process.stdin and process.stdout and process.stderr
         process.stdin.write(pcm)
         process.stdin.flush()
@@ -173,7 +175,7 @@ def test_terminate_ends_too(pcm: bytes) -> None:
 
 
 def test_a_reader_that_goes_away_is_no_error(pcm: bytes) -> None:
-    with started("--device", "-") as process:
+    with started("--device", "-", *WINDOWS) as process:
         assert process.stdin and process.stdout and process.stderr
         process.stdin.write(pcm[:33000])
         process.stdin.flush()
@@ -272,8 +274,7 @@ def test_missing_portaudio_names_the_package(sample_file: Path) -> None:
     demo = without_portaudio("emo_listen.demo")
     assert demo.returncode == 0
     assert "apt install libportaudio2" in demo.stderr
-    duration = soundfile.info(sample_file).duration
-    assert demo.stdout.splitlines()[-1].split()[2] == f"{duration:.1f}"
+    assert demo.stdout == run("--device", sample_file, "--format", "text").stdout != ""
 
 
 def test_help_and_version() -> None:
