@@ -17,15 +17,14 @@ EXTRAS = {
 
 
 def import_extra(extra: str, module: str | None = None) -> ModuleType:
-    """Import `module`, or the module that `extra` is installed for.
+    """Import the module that `extra` is installed for, or `module` of it.
 
     Raises:
         MissingExtraError: it is not installed.
     """
-    name = module or EXTRAS[extra]
     try:
-        return import_module(name)
+        return import_module(module or EXTRAS[extra])
     except ImportError as error:
         raise MissingExtraError(
-            f"{name} is missing: install it with `pip install 'emo-listen[{extra}]'` ({error})"
+            f"{EXTRAS[extra]} is missing: install it with `pip install 'emo-listen[{extra}]'` ({error})"
         ) from error
