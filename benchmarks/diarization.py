@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,12 +43,8 @@ class Agreement:
 
     def __add__(self, other: Agreement) -> Agreement:
         """Sum of both."""
-        return Agreement(
-            *(
-                mine + theirs
-                for mine, theirs in zip(vars(self).values(), vars(other).values(), strict=True)
-            )
-        )
+        pairs = zip(astuple(self), astuple(other), strict=True)
+        return Agreement(*(mine + theirs for mine, theirs in pairs))
 
     @property
     def accuracy(self) -> float:
@@ -103,4 +100,4 @@ def on_grid(stretches: Sequence[Turn], index: dict[str, int], seconds: float) ->
 def count_changes(stretches: Sequence[Turn]) -> int:
     """How often the label changes from one stretch to the next, `uncertain` left out."""
     labels = [stretch.label for stretch in stretches if stretch.label != UNCERTAIN]
-    return sum(a != b for a, b in zip(labels, labels[1:], strict=False))
+    return sum(before != after for before, after in pairwise(labels))

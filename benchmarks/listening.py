@@ -177,7 +177,7 @@ def held_windows(events: Sequence[Event], hop: float) -> list[Turn]:
 
 
 def as_turn(event: SegmentEvent) -> Turn:
-    """A segment as a stretch with a label."""
+    """Take a segment as a stretch with a label."""
     return Turn(event.start, event.end, event.label)
 
 

@@ -1,4 +1,4 @@
-"""Run a day of stream time through the listener: does memory grow, do times stay exact?
+"""Run a day of stream time through the listener: memory must not grow, times must stay exact.
 
 A stream of silence with an utterance now and then, of which each is known to the sample, goes
 through the engine as fast as it can. Memory is the process's resident set. Every segment must lie

@@ -20,13 +20,14 @@ if TYPE_CHECKING:
         WarningEvent,
         WindowEvent,
     )
-    from emo_listen.listener import listen
+    from emo_listen.listener import Listener, listen
     from emo_listen.model import EmotionModel, Prediction
 
 _MODULES = {
     "EmotionModel": "emo_listen.model",
     "Event": "emo_listen.events",
     "GapEvent": "emo_listen.events",
+    "Listener": "emo_listen.listener",
     "Prediction": "emo_listen.model",
     "ProvisionalEvent": "emo_listen.events",
     "SegmentEvent": "emo_listen.events",
@@ -40,6 +41,7 @@ __all__ = [
     "EmotionModel",
     "Event",
     "GapEvent",
+    "Listener",
     "Prediction",
     "ProvisionalEvent",
     "SegmentEvent",

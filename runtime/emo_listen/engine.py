@@ -2,7 +2,8 @@
 
 Samples come at the model's rate, in pieces of any size; events depend on the samples only. While
 somebody speaks, a window ends `FIRST_WINDOW` seconds after the beginning and then every hop. It
-looks back over one window's length, or to where the speech began. One more ends with the speech.
+looks back over one window's length, at most to `PRE_ROLL` before the speech. One more ends when
+the speech is known to be over.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from emo_listen.events import (
 )
 from emo_listen.model import MIN_SECONDS, EmotionModel
 from emo_listen.settings import UNCERTAIN
-from emo_listen.smoothing import Smoother
+from emo_listen.smoothing import MIN_LEAD, Smoother
 from emo_listen.vad import VAD_RATE, SpeechDetector, SpeechEnd, SpeechStart
 
 Emit = Literal["windows", "segments", "all"]
@@ -38,8 +39,10 @@ MIN_SEGMENT = 0.5
 """Seconds of speech below which nothing is claimed: too little to tell an emotion from, and what
 short noises that pass for speech last."""
 
-JOIN = 0.5
-"""Seconds of silence up to which windows look back across it: a pause within a sentence."""
+PRE_ROLL = 1.0
+"""Seconds before the speech back to which windows look, though not into earlier speech. Models
+learn from whole clips, with the silence around the speech: on CREMA-D's validation clips, cut to
+the speech, 0.67 were right with 0.1 s before it, 0.74 with 0.5 s, 0.78 with 1 s."""
 
 SWITCH_LAG = 1.0
 """Seconds by which a change of emotion precedes its lead in the smoothed probabilities."""
@@ -51,12 +54,13 @@ RELAPSE = 0.1
 class Region:
     """A stretch of speech that has not ended, and what is known of it."""
 
-    def __init__(self, start: int, context: int, first_end: int, smoother: Smoother) -> None:
+    def __init__(self, start: int, context: int, first_end: int) -> None:
         """Begin at sample `start`, with windows back to `context`, the first to `first_end`."""
         self.start = start
         self.context = context
         self.next_end = first_end
-        self.smoother = smoother
+        self.last_end = start
+        self.smoother = Smoother()
         self.segment_start = start
         self.shown: str | None = None
 
@@ -109,11 +113,10 @@ class Engine:
         self._emit = emit
         self._detector = SpeechDetector() if vad else None
         self._recent = np.zeros(0, np.float32)
-        self._kept = self._window + round(FIRST_WINDOW * self._rate)
+        self._kept = self._window + round((FIRST_WINDOW + PRE_ROLL) * self._rate)
         self._received = 0
         self._region: Region | None = None
-        self._last: Region | None = None
-        self._last_end = 0
+        self._heard_until = 0
         self._latency = 0.0
 
     @property
@@ -150,36 +153,35 @@ class Engine:
 
     def finish(self) -> Iterator[Event]:
         """Yield what is still open at the end of the stream."""
-        end: SpeechEnd | None = SpeechEnd(self._received)
+        end: SpeechEnd | None = SpeechEnd(self._received, known=self._received)
         if self._detector is not None:
             end = self._detector.finish()
         if end is not None and self._region is not None:
-            yield from self._end(end.at)
-        self._last = None
+            yield from self._end(end)
+        self._heard_until = self._received
 
     def _take(self, change: SpeechStart | SpeechEnd) -> Iterator[Event]:
         if isinstance(change, SpeechStart):
             self._begin(change.at)
         else:
-            yield from self._end(change.at)
+            yield from self._end(change)
 
     def _begin(self, at: int) -> None:
-        context, smoother = at, Smoother()
-        if self._last is not None and at - self._last_end <= JOIN * self._rate:
-            context = self._last.context
-        self._region = Region(at, context, at + self._first, smoother)
+        context = max(self._heard_until, at - round(PRE_ROLL * self._rate))
+        self._region = Region(at, context, at + self._first)
 
-    def _end(self, at: int) -> Iterator[Event]:
-        """Yield the windows and the segment that end with the speech at `at`."""
-        yield from self._due_windows(at)
+    def _end(self, end: SpeechEnd) -> Iterator[Event]:
+        """Yield the windows up to the end of speech, and the segment that ends with it."""
+        yield from self._due_windows(end.known)
         region, self._region = self._region, None
         assert region is not None
-        self._last, self._last_end = region, at
-        if at - region.start < min(MIN_SEGMENT * self._rate, self._window):
-            if self._detector is not None or at - region.start < MIN_SECONDS * self._rate:
-                return
-        yield from self._hear(region, at)
-        yield from self._close_segment(region, at, region.smoother.probabilities)
+        self._heard_until = end.at
+        least = MIN_SECONDS if self._detector is None else MIN_SEGMENT
+        if end.at - region.start < min(least * self._rate, self._window):
+            return
+        if region.last_end < end.known:
+            yield from self._hear(region, end.known)
+        yield from self._close_segment(region, end.at, region.smoother.probabilities)
 
     def _due_windows(self, until: int) -> Iterator[Event]:
         region = self._region
@@ -194,6 +196,7 @@ class Engine:
         samples = self._recent[start - offset : end - offset]
         begun = time.perf_counter()
         prediction = self._model.predict(samples, self._rate)
+        region.last_end = end
         self._latency = time.perf_counter() - begun
         if self._emit != "segments":
             yield WindowEvent(
@@ -208,7 +211,7 @@ class Engine:
         had = smoother.label is not None
         if smoother.push(probabilities, end / self._rate, len(samples) / self._window) and had:
             boundary = round((smoother.rival_since - SWITCH_LAG) * self._rate)
-            if boundary > region.segment_start:
+            if boundary >= region.segment_start + round(MIN_LEAD * self._rate):
                 yield from self._close_segment(region, boundary, smoother.before_lead)
         yield from self._provisional(region, end)
 

@@ -40,9 +40,7 @@ class WindowEvent(LabelEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class ProvisionalEvent(LabelEvent):
-    """What a segment that has not ended is taken for so far: when it begins to have a label, and
-    whenever that changes.
-    """
+    """What an unfinished segment is taken for: told with its first label and at every change."""
 
     type: Literal["provisional"] = field(default="provisional", init=False)
     """Kind of event."""

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +96,7 @@ class Listener:
                 else:
                     yield from meter.push(samples)
             for warning in levels.push(block):
-                yield WarningEvent(
-                    time=engine.received / rate, seconds=warning.seconds, reason=warning.reason
-                )
+                yield WarningEvent(**asdict(warning))
         yield from engine.push(resampler.finish())
         if engine.received < MIN_SECONDS * rate and not source.live:
             raise AudioInputError(

@@ -20,18 +20,21 @@ VAD_RATE = 16000
 CHUNK = 512
 """Samples of which it gives one probability: 32 ms."""
 
-ONSET = 0.6
-"""Probability of speech from which on a chunk is speech while nobody speaks."""
+ONSET = 0.5
+"""Probability of speech from which on a chunk is speech while nobody speaks. This and the next two
+are Silero's own defaults: with them 0.7 % of CREMA-D's validation clips are not heard, and 2 of the
+320 voiceless recordings of ESC-10 are taken for half a second of speech. With 0.8 and 0.5 it is
+1.9 % and none."""
 
-OFFSET = 0.4
+OFFSET = 0.35
 """Probability of speech below which a chunk is silence while somebody speaks."""
 
 MIN_SPEECH = 0.25
 """Seconds of speech after which it is believed."""
 
-MIN_SILENCE = 0.2
-"""Seconds of silence after which speech is over: the shortest that keeps a final label within
-0.3 s of the end of speech."""
+MIN_SILENCE = 0.19
+"""Seconds of silence after which speech is over, six chunks: the longest that keeps a final label
+within 0.3 s of the end of speech."""
 
 PAD = 0.1
 """Seconds before the first chunk of speech that belong to it: soft beginnings are missed."""
@@ -48,6 +51,9 @@ class SpeechStart:
     at: int
     """First sample of the speech in the stream."""
 
+    known: int
+    """Index after the sample by which that was known."""
+
 
 @dataclass(frozen=True)
 class SpeechEnd:
@@ -55,6 +61,9 @@ class SpeechEnd:
 
     at: int
     """Index after the last sample of the speech in the stream."""
+
+    known: int
+    """Index after the sample by which that was known."""
 
 
 class SpeechDetector:
@@ -90,7 +99,7 @@ class SpeechDetector:
     def finish(self) -> SpeechEnd | None:
         """End the stream, or a part of it; return the end of speech that it cuts short."""
         end = self._position + len(self._pending)
-        cut_short = SpeechEnd(end) if self._speaking else None
+        cut_short = SpeechEnd(end, known=end) if self._speaking else None
         self._pending = np.zeros(0, np.float32)
         self._position = self._earliest = end
         self._speaking = False
@@ -119,7 +128,9 @@ class SpeechDetector:
             return None
         self._speaking = not self._speaking
         self._run = 0
+        known = self._position + CHUNK
         if self._speaking:
-            return SpeechStart(max(self._earliest, self._run_start - round(PAD * VAD_RATE)))
+            start = max(self._earliest, self._run_start - round(PAD * VAD_RATE))
+            return SpeechStart(start, known)
         self._earliest = self._run_start
-        return SpeechEnd(self._run_start)
+        return SpeechEnd(self._run_start, known)
