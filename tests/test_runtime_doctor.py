@@ -10,8 +10,11 @@ from pathlib import Path
 
 import onnxruntime
 import pytest
+import soundfile
+from virtual_microphone import RATE, VirtualMicrophone
 
 from emo_listen import EmotionModel
+from emo_listen.audio import load_audio
 from emo_listen.cli import main
 from emo_listen.model import BUNDLED_MODEL
 
@@ -52,6 +55,24 @@ def test_the_report_fits_a_terminal() -> None:
     assert max(map(len, table.splitlines())) <= 80
     assert mend.startswith("- microphone: PortAudio library not found")
     assert mend.endswith("emo-listen cannot listen yet.\n")
+
+
+@pytest.mark.audio_device
+def test_a_microphone_that_hears_something_is_enough(sample_file: Path, tmp_path: Path) -> None:
+    voice = tmp_path / "voice.wav"
+    soundfile.write(voice, load_audio(sample_file, RATE), RATE)
+    command = [sys.executable, "-m", "emo_listen.cli", "doctor", "--json"]
+    with VirtualMicrophone() as microphone:
+        silent = json.loads(microphone.run(*command).stdout)
+        play = ["sh", "-c", 'while paplay --device=virt "$0"; do :; done', str(voice)]
+        with subprocess.Popen(play, env=microphone.environment):
+            heard = microphone.run(*command)
+            microphone.kill()  # Which ends the playing, too.
+    (finding,) = (f for f in silent["findings"] if f["topic"] == "microphone")
+    assert (silent["can_listen"], finding["ok"]) == (False, False)
+    assert "unmute it" in finding["mend"]
+    report = json.loads(heard.stdout)
+    assert (heard.returncode, report["can_listen"]) == (0, True)
 
 
 def test_a_damaged_model_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,15 +6,20 @@ import fcntl
 import io
 import os
 import pty
+import re
+import signal
 import struct
 import subprocess
 import sys
 import termios
+import threading
 from pathlib import Path
 
 import pyte
 import pytest
+import soundfile
 from rich.console import Console
+from virtual_microphone import RATE, VirtualMicrophone
 
 from emo_listen import (
     EmotionModel,
@@ -27,6 +32,7 @@ from emo_listen import (
     WindowEvent,
     listen,
 )
+from emo_listen.audio import load_audio
 from emo_listen.sinks.live_view import STALLED_SECONDS, LiveState, LiveView
 
 LABELS = ["anger", "disgust", "fear", "happiness", "neutral", "sadness"]
@@ -144,32 +150,87 @@ def test_a_terminal_keeps_segments_and_its_cursor(
         "    raise KeyboardInterrupt\n"
         "except KeyboardInterrupt: sink.close()\n"
     )
-    output = on_a_terminal([sys.executable, "-c", code])
-    assert b"\x1b[2J" not in output  # The screen is never cleared as a whole.
-    assert b"latency" in output
-    screen = pyte.Screen(80, 24)
-    stream = pyte.ByteStream(screen)
-    stream.feed(output)
-    assert not screen.cursor.hidden
-    lines = [line.rstrip() for line in screen.display if line.strip()]
-    for line, event in zip(lines, segments, strict=True):
+    with Terminal([sys.executable, "-c", code], dict(os.environ)) as terminal:
+        terminal.read_to_end()
+    assert b"\x1b[2J" not in terminal.sent  # The screen is never cleared as a whole.
+    assert b"latency" in terminal.sent
+    assert not terminal.screen.cursor.hidden
+    for line, event in zip(terminal.lines(), segments, strict=True):
         assert line.split()[:3] == [f"{event.start:.1f}", "-", f"{event.end:.1f}"]
 
 
-def on_a_terminal(command: list[str]) -> bytes:
-    """Run on a terminal of 80 columns and 24 rows; return what it was sent."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    process = subprocess.Popen(
-        command, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm-256color"}
-    )
-    os.close(theirs)
-    output = b""
-    try:
-        while data := os.read(ours, 65536):
-            output += data
-    except OSError:
-        pass  # Linux's way of saying that the terminal's other end is closed.
-    os.close(ours)
-    assert process.wait(timeout=120) == 0
-    return output
+@pytest.mark.audio_device
+def test_a_microphone_that_is_lost_leaves_the_view_whole(sample_file: Path, tmp_path: Path) -> None:
+    voice = tmp_path / "voice.wav"
+    soundfile.write(voice, load_audio(sample_file, RATE)[: 6 * RATE], RATE)
+    with VirtualMicrophone() as microphone:
+        command = [sys.executable, "-m", "emo_listen.cli"]
+        with Terminal(command, microphone.environment) as terminal:
+            terminal.read_until("no speech")
+            assert microphone.run("paplay", "--device=virt", voice).returncode == 0
+            terminal.read_until("%  ━")  # A segment's bar comes after its confidence.
+            microphone.kill()
+            terminal.read_until("default is lost: trying to open it again")
+            terminal.read_until("no sound for")
+            microphone.start()
+            terminal.read_until("were lost: the device was gone")
+            terminal.read_until("gaps 1")
+            shown = terminal.lines()
+            assert [line.startswith("latency") for line in shown].count(True) == 1
+            assert shown[-10].startswith("default · hubert-compact-crema-d")
+            terminal.process.send_signal(signal.SIGINT)
+            terminal.read_to_end()
+    lines = terminal.lines()
+    assert lines == shown[:-10]
+    assert [line for line in lines if "anger" in line]
+    assert not terminal.screen.cursor.hidden
+
+
+class Terminal:
+    """Runs a command on a terminal of 80 columns and 24 rows; a context manager."""
+
+    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+        self.screen = pyte.Screen(80, 24)
+        self.sent = b""
+        self._stream = pyte.ByteStream(self.screen)
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        self.process = subprocess.Popen(
+            command, stdout=theirs, stderr=theirs, env={**environment, "TERM": "xterm-256color"}
+        )
+        os.close(theirs)
+        self._timer = threading.Timer(120, self.process.kill)
+        self._timer.start()
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        self.process.kill()
+        self.process.wait()
+        os.close(self._ours)
+
+    def lines(self) -> list[str]:
+        """What the terminal shows, without empty lines."""
+        return [line.rstrip() for line in self.screen.display if line.strip()]
+
+    def read_until(self, pattern: str) -> None:
+        """Wait until a line that is shown holds a regular expression."""
+        while not any(re.search(pattern, line) for line in self.lines()):
+            assert self._read(), "\n".join([f"no {pattern!r}:", *self.lines()])
+
+    def read_to_end(self) -> None:
+        """Wait until the command has ended well."""
+        while self._read():
+            pass
+        assert self.process.wait() == 0
+
+    def _read(self) -> bool:
+        try:
+            data = os.read(self._ours, 65536)
+        except OSError:
+            return False  # Linux's way of saying that the terminal's other end is closed.
+        self.sent += data
+        self._stream.feed(data)
+        return bool(data)

@@ -149,6 +149,7 @@ def _analyse_missing(files: list[str], journal: Journal, hearing: Hearing, jobs:
         TimeRemainingColumn(compact=True),
     )
     heard = dict.fromkeys(missing, 0.0)
+    seconds = 0.0
     started = time.monotonic()
     done = failed = 0
     with (
@@ -162,7 +163,9 @@ def _analyse_missing(files: list[str], journal: Journal, hearing: Hearing, jobs:
         task = bar.add_task("", total=total, files=0, count=len(missing), speed="")
         for report in reports:
             file = report.file
+            before = heard[file]
             heard[file] = closings[file]["seconds"] if report.done else report.seconds
+            seconds += heard[file] - before
             if report.done:
                 done += 1
                 closing = closings[file]
@@ -172,11 +175,9 @@ def _analyse_missing(files: list[str], journal: Journal, hearing: Hearing, jobs:
                     text = report.error if file in report.error else f"{file}: {report.error}"
                     console.print(text, style="red", soft_wrap=True)
                 journal.append(report.events, closing)
-            seconds = sum(heard.values())
             speed = f"{seconds / (time.monotonic() - started):.0f} times real time"
             bar.update(task, completed=seconds, files=done, speed=speed)
     elapsed = time.monotonic() - started
-    seconds = sum(heard.values())
     print(
         f"{done} files, {seconds / 60:.1f} minutes of sound in {elapsed:.1f} s "
         f"({seconds / elapsed:.0f} times real time); {failed} failed.",

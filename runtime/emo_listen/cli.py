@@ -121,7 +121,10 @@ def run(args: argparse.Namespace) -> int:
     source = open_source(args.device, sampling_rate=args.rate)
     check_outputs(args, source)
     kept = LabelList()
-    with contextlib.closing(open_outlets(args, source, model, kept)) as outlets:
+    with (
+        _ended_by_signals(source),
+        contextlib.closing(open_outlets(args, source, model, kept)) as outlets,
+    ):
         events = listen(
             source,
             model=model,
@@ -131,9 +134,8 @@ def run(args: argparse.Namespace) -> int:
             emit=outlets.emit,
             status=outlets.status,
         )
-        with _ended_by_signals(source):
-            for event in events:
-                outlets.write(event)
+        for event in events:
+            outlets.write(event)
     write_results(args, kept.events, model)
     return 0
 

@@ -22,9 +22,10 @@ def import_extra(extra: str, module: str | None = None) -> ModuleType:
     Raises:
         MissingExtraError: it is not installed.
     """
+    name = EXTRAS[extra]
     try:
-        return import_module(module or EXTRAS[extra])
+        return import_module(module or name)
     except ImportError as error:
         raise MissingExtraError(
-            f"{EXTRAS[extra]} is missing: install it with `pip install 'emo-listen[{extra}]'` ({error})"
+            f"{name} is missing: install it with `pip install 'emo-listen[{extra}]'` ({error})"
         ) from error

@@ -23,16 +23,13 @@ from emo_listen.settings import UNCERTAIN
 COLUMNS = 3200
 """Columns that the waveform has at most, an even number; it has at least half of them."""
 
-SIZE = (12.0, 5.2)
+SIZE = (12.0, 5.6)
 """Width and height of the picture in inches, at `DOTS_PER_INCH`."""
 
 DOTS_PER_INCH = 150
 
 PICTURE_SUFFIXES = (".png", ".svg", ".pdf")
 """Ends of names that a picture may have."""
-
-NAMED_SHARE = 0.06
-"""Share of the picture's width from which a segment is wide enough for its label."""
 
 
 def check_plot(path: Path) -> None:
@@ -65,17 +62,16 @@ def plot_timeline(file: Path, events: Sequence[LabelEvent], output: Path) -> Non
     figure_module = import_extra("plot", "matplotlib.figure")
     lows, highs, duration = envelope(file)
     figure = figure_module.Figure(figsize=SIZE, dpi=DOTS_PER_INCH, layout="constrained")
-    wave, bands, sure = figure.subplots(3, 1, sharex=True, height_ratios=(3, 1.2, 2))
+    wave, bands, sure = figure.subplots(3, 1, sharex=True, height_ratios=(3, 2.4, 2))
     scale, unit = (60, "minutes") if duration >= 180 else (1, "seconds")
     edges = np.linspace(0, duration / scale, len(lows) + 1)
     wave.fill_between(edges[:-1], lows, highs, color="0.35", linewidth=0.4)
     peak = max(float(np.abs([lows, highs]).max(initial=0)), 1e-3)
     wave.set(ylabel="sound", ylim=(-1.05 * peak, 1.05 * peak), xlim=(0, duration / scale))
     wave.set_title(file.name, loc="left")
-    _draw_bands(bands, events, duration, scale)
+    _draw_bands(bands, events, scale)
     _draw_confidence(sure, events, scale)
     sure.set_xlabel(unit)
-    _add_legend(figure, events)
     try:
         figure.savefig(output)
     except OSError as error:
@@ -117,23 +113,19 @@ def colour(label: str) -> tuple[float, float, float]:
     return red / 255, green / 255, blue / 255
 
 
-def _draw_bands(axes: Any, events: Sequence[LabelEvent], duration: float, scale: float) -> None:
-    """Draw a coloured stretch for each segment, blank where nobody speaks."""
-    for label in dict.fromkeys(event.label for event in events):
+def _draw_bands(axes: Any, events: Sequence[LabelEvent], scale: float) -> None:
+    """Draw a band for each label, with a stretch for each segment; blank where nobody speaks."""
+    labels = sorted(
+        {event.label for event in events}, key=lambda label: (label == UNCERTAIN, label)
+    )
+    for row, label in enumerate(labels):
         spans = [(e.start / scale, (e.end - e.start) / scale) for e in events if e.label == label]
-        axes.broken_barh(
-            spans,
-            (0, 1),
-            facecolor=colour(label),
-            edgecolor="0.55" if label == UNCERTAIN else "white",
-            hatch="////" if label == UNCERTAIN else None,
-            linewidth=0.3,
-        )
-    for event in events:
-        if event.end - event.start >= NAMED_SHARE * duration and event.label != UNCERTAIN:
-            middle = (event.start + event.end) / 2 / scale
-            axes.text(middle, 0.5, event.label, ha="center", va="center", fontsize=8)
-    axes.set(ylabel="emotion", ylim=(0, 1), yticks=[])
+        axes.broken_barh(spans, (row - 0.4, 0.8), hatch=_hatch(label), **_style(label))
+    if not events:
+        axes.text(0.5, 0.5, "no speech", ha="center", va="center", transform=axes.transAxes)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set(ylim=(max(len(labels), 1) - 0.5, -0.5))
+    axes.tick_params(axis="y", length=0)
 
 
 def _draw_confidence(axes: Any, events: Sequence[LabelEvent], scale: float) -> None:
@@ -145,26 +137,19 @@ def _draw_confidence(axes: Any, events: Sequence[LabelEvent], scale: float) -> N
             [event.confidence for event in of_label],
             [(event.end - event.start) / scale for event in of_label],
             align="edge",
-            color=colour(label),
-            edgecolor="0.4",
-            linewidth=0.3,
+            hatch=_hatch(label),
+            **_style(label),
         )
     axes.set(ylabel="confidence", ylim=(0, 1))
+    axes.set_axisbelow(True)
     axes.grid(axis="y", linewidth=0.4, alpha=0.5)
 
 
-def _add_legend(figure: Any, events: Sequence[LabelEvent]) -> None:
-    patches = import_extra("plot", "matplotlib.patches")
-    handles = [
-        patches.Patch(
-            facecolor=colour(label),
-            edgecolor="0.55",
-            hatch="////" if label == UNCERTAIN else None,
-            label=label,
-        )
-        for label in sorted({event.label for event in events}, key=lambda x: (x == UNCERTAIN, x))
-    ]
-    if handles:
-        figure.legend(
-            handles=handles, loc="outside lower center", ncols=len(handles), frameon=False
-        )
+def _style(label: str) -> dict[str, Any]:
+    """Face and edge; the edge keeps a short segment of a long file visible."""
+    edge = (0.6, 0.6, 0.6) if label == UNCERTAIN else colour(label)
+    return {"facecolor": colour(label), "edgecolor": edge, "linewidth": 0.5}
+
+
+def _hatch(label: str) -> str | None:
+    return "////" if label == UNCERTAIN else None
