@@ -81,6 +81,25 @@ def test_nothing_is_computed_or_claimed_in_silence(bundled_model, monkeypatch):
         assert heard(engine_of(bundled_model), samples) == []
 
 
+def test_a_steady_background_costs_nothing_and_hides_no_speech(speech, monkeypatch):
+    word = speech[round(6.1 * RATE) : round(8.3 * RATE)]
+    hiss = (3e-3 * np.random.default_rng(0).standard_normal(12 * RATE)).astype(np.float32)
+    noisy = hiss.copy()
+    noisy[8 * RATE : 8 * RATE + len(word)] += word
+    detector = SpeechDetector()
+    asked = []
+    network = detector._network.process_samples
+    monkeypatch.setattr(
+        detector._network, "process_samples", lambda s: asked.append(1) or network(s)
+    )
+    assert list(detector.push(noisy[: 7 * RATE])) == []
+    assert len(asked) < 10
+    start, end = detector.push(noisy[7 * RATE :])
+    assert isinstance(start, SpeechStart) and isinstance(end, SpeechEnd)
+    assert abs(start.at / RATE - 8.1) < 0.2
+    assert abs(end.at - 8 * RATE - len(word)) < 0.2 * RATE
+
+
 def test_segments_follow_the_speech(bundled_model, speech):
     engine = engine_of(bundled_model)
     told: list[tuple[float, Event]] = []
@@ -173,6 +192,7 @@ def test_times_stay_exact_after_hours(bundled_model, speech):
     engine._received += hours
     assert engine._detector is not None
     engine._detector._position += hours
+    engine._detector._known += hours
     engine._detector._earliest += hours
     engine._heard_until += hours
     again = of_kind([*engine.push(sentence), *engine.finish()], SegmentEvent)
