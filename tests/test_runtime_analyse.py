@@ -76,9 +76,27 @@ def test_a_folder_goes_into_one_file(
     assert "talks/damaged.wav cannot be read as sound" in closings[2]["error"]
     output = capfd.readouterr()
     assert "talks/damaged.wav cannot be read as sound" in output.err
-    assert "3 files" in output.err and "1 failed" in output.err
+    assert "Files: 3, of which 1 failed; 0.3 minutes of sound" in output.err
     assert output.out == ""
     assert sorted(os.listdir()) == ["results.jsonl", "talks"]
+
+
+def test_what_lies_before_the_damage_is_kept(
+    tmp_path: Path, sample_file: Path, bundled_model: EmotionModel
+) -> None:
+    whole, damaged = tmp_path / "whole.flac", tmp_path / "damaged.flac"
+    soundfile.write(whole, load_audio(sample_file, 16000), 16000)
+    content = bytearray(whole.read_bytes())
+    middle = len(content) * 7 // 10
+    content[middle : middle + 3000] = bytes(3000)
+    damaged.write_bytes(content)
+    results = tmp_path / "results.jsonl"
+    assert main(["analyse", str(damaged), "--output", str(results)]) == 1
+    _, *segments, error = rows(results)
+    assert error["type"] == "error" and f"{damaged} is damaged" in error["error"]
+    assert len(segments) >= 2
+    of_whole = expected(str(whole), bundled_model)[: len(segments)]
+    assert segments == [{**row, "file": str(damaged)} for row in of_whole]
 
 
 def test_what_is_done_is_not_done_again(
@@ -90,13 +108,13 @@ def test_what_is_done_is_not_done_again(
     first = Path("results.jsonl").read_bytes()
     assert main(command) == 0
     assert Path("results.jsonl").read_bytes() == first
-    assert "2 files are done already" in capfd.readouterr().err
+    assert "Done already: 2 of 2 files." in capfd.readouterr().err
 
     # A file that changed is heard anew, in place of what it was; one that was added, too.
     soundfile.write(talks / "a.flac", load_audio(sample_file, 16000)[: 4 * 16000], 16000)
     shutil.copy(talks / "a.flac", talks / "z.flac")
     assert main(command) == 0
-    assert "1 files are done already" in capfd.readouterr().err
+    assert "Done already: 1 of 3 files." in capfd.readouterr().err
     found = rows(Path("results.jsonl"))
     assert [(r["file"], r["seconds"]) for r in found if r["type"] == "file"] == [
         ("talks/a.flac", 4),
@@ -147,7 +165,7 @@ def test_a_run_that_was_ended_is_gone_on_with(
         file.write('{"type": "segment", "file": "talks/copy')  # As if killed within a line.
     again = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert again.returncode == 1  # There is a damaged file.
-    assert f"{done} files are done already." in again.stderr
+    assert f"Done already: {done} of 15 files." in again.stderr
     assert main(["analyse", "talks", "--output", "at_once.jsonl", "--jobs", "2"]) == 1
     assert rows(results) == rows(Path("at_once.jsonl"))
 

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import pty
+import re
 import shutil
 import signal
 import subprocess
@@ -185,6 +186,35 @@ def test_a_reader_that_goes_away_is_no_error(pcm: bytes) -> None:
         process.stdin.close()
         assert process.wait(timeout=120) == 0
         assert process.stderr.read() == b""
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has a full disk at hand")
+def test_a_full_disk_is_named(sample_file: Path) -> None:
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(
+            [*COMMAND, "--device", str(sample_file)], stdout=full, stderr=subprocess.PIPE
+        )
+    assert result.returncode == 2
+    assert result.stderr.decode().splitlines() == [
+        "emo-listen: OutputError: what was heard cannot be written: "
+        "[Errno 28] No space left on device"
+    ]
+
+
+def test_colours_can_be_had_off(sample_file: Path) -> None:
+    def output(*options: str, **environment: str) -> str:
+        result = subprocess.run(
+            [*COMMAND, "--device", str(sample_file), "--format", "text", *options],
+            env={**os.environ, "FORCE_COLOR": "1", "TERM": "xterm-256color", **environment},
+            capture_output=True,
+            text=True,
+        )
+        return result.stdout
+
+    colours = re.compile(r"\x1b\[[0-9;]*3[1-7]m")
+    assert colours.search(output())
+    assert not colours.search(output("--no-color"))
+    assert not colours.search(output(NO_COLOR="1"))
 
 
 @pytest.mark.parametrize(

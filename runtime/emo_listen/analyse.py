@@ -141,7 +141,7 @@ def _analyse_missing(files: list[str], journal: Journal, hearing: Hearing, jobs:
     closings = {file: _closing(file) for file in files}
     missing = [file for file in files if journal.closing(file) != closings[file]]
     if len(missing) < len(files):
-        print(f"{len(files) - len(missing)} files are done already.", file=sys.stderr)
+        print(f"Done already: {len(files) - len(missing)} of {len(files)} files.", file=sys.stderr)
     console = Console(stderr=True, highlight=False)
     columns = (
         BarColumn(None),
@@ -179,8 +179,8 @@ def _analyse_missing(files: list[str], journal: Journal, hearing: Hearing, jobs:
             bar.update(task, completed=seconds, files=done, speed=speed)
     elapsed = time.monotonic() - started
     print(
-        f"{done} files, {seconds / 60:.1f} minutes of sound in {elapsed:.1f} s "
-        f"({seconds / elapsed:.0f} times real time); {failed} failed.",
+        f"Files: {done}, of which {failed} failed; {seconds / 60:.1f} minutes of sound in "
+        f"{elapsed:.1f} s ({seconds / elapsed:.0f} times real time).",
         file=sys.stderr,
     )
     return failed

@@ -159,11 +159,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 0
     except BrokenPipeError:
-        # The reader has gone, and needs no message; Python's flush at exit must not fail either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_standard_output()  # The reader has gone, and needs no message.
+    except OSError as error:
+        print(
+            f"emo-listen: OutputError: what was heard cannot be written: {error}", file=sys.stderr
+        )
+        _drop_standard_output()
+        return 2
     finally:
         logging.getLogger("emo_listen").removeHandler(handler)
     return 0
+
+
+def _drop_standard_output() -> None:
+    """Let Python's flush at exit not fail, too."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _OneLine(logging.Handler):

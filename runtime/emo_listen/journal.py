@@ -68,12 +68,15 @@ class Journal:
     def append(self, events: Path | None, closing: dict[str, Any]) -> None:
         """Add a file's events, lines in the file `events`, and the line that makes them count."""
         start = self._file.tell()
-        if events is not None:
-            with events.open("rb") as lines:
-                shutil.copyfileobj(lines, self._file)
-        self._file.write(_line(closing))
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        try:
+            if events is not None:
+                with events.open("rb") as lines:
+                    shutil.copyfileobj(lines, self._file)
+            self._file.write(_line(closing))
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise OutputError(f"{self.path} cannot be written: {error.strerror}") from error
         self._entries[closing["file"]] = Entry(start, self._file.tell(), closing)
 
     def rows(self) -> Iterator[dict[str, Any]]:

@@ -48,6 +48,7 @@ class RecordSink:
             OutputError: it cannot be written, or holds something else.
         """
         _check_record(path)
+        self._path = path
         try:
             self._file = path.open("a+b")
         except OSError as error:
@@ -66,8 +67,11 @@ class RecordSink:
         self._file.close()
 
     def _append(self, row: dict[str, Any]) -> None:
-        self._file.write((json.dumps(row) + "\n").encode())
-        self._file.flush()
+        try:
+            self._file.write((json.dumps(row) + "\n").encode())
+            self._file.flush()
+        except OSError as error:
+            raise OutputError(f"{self._path} cannot be written: {error.strerror}") from error
 
 
 def _check_record(path: Path) -> None:
