@@ -52,7 +52,7 @@ def test_the_installed_command_hears_the_bundled_sample(clean_environment: Path)
     code = "from emo_listen import demo; print(demo.SAMPLE)"
     sample = check_output(clean_environment / "python", "-I", "-c", code).strip()
     assert sample.startswith(str(clean_environment.parent))
-    command = [clean_environment / "emo-listen", "--device", sample]
+    command: list[str | Path] = [clean_environment / "emo-listen", "--device", sample]
     lines = check_output(*command, "--emit", "windows", "--no-vad").splitlines()
     windows = [json.loads(line) for line in lines]
     assert windows[-1]["end"] == soundfile.info(sample).duration
