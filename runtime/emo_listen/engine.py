@@ -29,9 +29,6 @@ from emo_listen.settings import UNCERTAIN
 from emo_listen.smoothing import MIN_LEAD, Smoother
 from emo_listen.vad import VAD_RATE, SpeechDetector, SpeechEnd, SpeechStart
 
-Emit = Literal["windows", "segments", "all"]
-"""Which events are wanted: of each window, of segments, or both."""
-
 FIRST_WINDOW = 1.0
 """Seconds of speech after which the first window ends (one window's length, where shorter)."""
 

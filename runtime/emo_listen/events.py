@@ -112,3 +112,6 @@ class StatusEvent:
 
 
 Event = WindowEvent | ProvisionalEvent | SegmentEvent | GapEvent | WarningEvent | StatusEvent
+
+Emit = Literal["windows", "segments", "all"]
+"""Which events are wanted: of each window, of segments, or both."""

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from emo_listen.audio import Resampler
-from emo_listen.engine import Emit, Engine
+from emo_listen.engine import Engine
 from emo_listen.errors import AudioInputError
-from emo_listen.events import Event, StatusEvent, WarningEvent
+from emo_listen.events import Emit, Event, StatusEvent, WarningEvent
 from emo_listen.levels import LevelWatch, level_dbfs
 from emo_listen.model import MIN_SECONDS, EmotionModel
 from emo_listen.sources import Gap, Source, open_source
