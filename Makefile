@@ -24,7 +24,7 @@ test: $(VENV)/tests-installed packages
 lint: $(VENV)/tests-installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy runtime train export benchmarks tests
+	$(BIN)/mypy runtime train export benchmarks tests examples
 
 $(BIN)/python:
 	@if [ -z "$(PYTHON)" ]; then \

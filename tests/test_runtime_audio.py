@@ -11,6 +11,7 @@ import soxr
 
 from emo_listen.audio import Resampler, load_audio, resample
 from emo_listen.errors import AudioFileError
+from emo_listen.sources import AudioFile
 
 
 def stream(samples: np.ndarray, source_rate: int, block_length: int) -> np.ndarray:
@@ -62,12 +63,45 @@ def test_what_is_no_sound_is_named(tmp_path: Path, content: bytes) -> None:
         load_audio(path, 16000)
 
 
-def test_a_truncated_file_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "talk.flac"
-    soundfile.write(path, np.random.default_rng(0).uniform(-0.1, 0.1, 32000), 16000)
-    path.write_bytes(path.read_bytes()[:20000])
+@pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000, 96000])
+def test_a_tone_resampled_in_odd_blocks_has_no_clicks(rate: int) -> None:
+    tone = (0.5 * np.sin(2 * np.pi * 440 * np.arange(2 * rate) / rate)).astype(np.float32)
+    streamed = stream(tone, rate, 997)
+    np.testing.assert_array_equal(streamed, resample(tone, rate, 16000))
+    expected = 0.5 * np.sin(2 * np.pi * 440 * np.arange(len(streamed)) / 16000)
+    np.testing.assert_allclose(streamed[400:-400], expected[400:-400], atol=1e-4)
+
+
+def damaged(path: Path, samples: np.ndarray) -> tuple[np.ndarray, str]:
+    """Write `samples` to a FLAC file, cut it off, and return what comes before the error."""
+    soundfile.write(path, samples, 16000)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    blocks = []
+    with pytest.raises(AudioFileError) as error:
+        for block in AudioFile(path):
+            blocks.append(block)
+    return np.concatenate(blocks), str(error.value)
+
+
+def test_the_sound_before_a_file_s_damage_comes_and_its_place_is_told(tmp_path: Path) -> None:
+    samples = np.random.default_rng(0).integers(-3000, 3000, 64000, dtype=np.int16)
+    for channels in (samples, np.stack([samples, samples], axis=1)):
+        decoded, message = damaged(tmp_path / "talk.flac", channels)
+        # FLAC's frames have 4096 samples at most, and the file was cut in its middle.
+        assert 32000 - 2 * 4096 < len(decoded) < 32000 + 2 * 4096
+        np.testing.assert_array_equal(decoded, samples[: len(decoded)] / np.float32(32768))
+        assert f"talk.flac is damaged {len(decoded) / 16000:.2f} s from its beginning" in message
     with pytest.raises(AudioFileError, match=r"talk\.flac is damaged"):
-        load_audio(path, 16000)
+        load_audio(tmp_path / "talk.flac", 16000)
+
+
+@pytest.mark.corpus
+def test_opus_files_with_odd_page_times_come_up_to_there(shared_dir: Path) -> None:
+    blocks = []
+    with pytest.raises(AudioFileError, match=r"is damaged 2\.99 s from its beginning"):
+        for block in AudioFile(shared_dir / "esc-10" / "clock_tick-2-135728-A.opus"):
+            blocks.append(block)
+    assert sum(map(len, blocks)) == 47896
 
 
 def test_absent_files_and_folders_are_named(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import pty
+import re
 import shutil
 import signal
 import subprocess
@@ -22,10 +23,13 @@ import soundfile
 
 from emo_listen import EmotionModel, listen
 from emo_listen.audio import load_audio
+from emo_listen.cli import main
 from emo_listen.model import BUNDLED_MODEL
 from emo_listen.settings import ModelSettings
 
 COMMAND = [sys.executable, "-m", "emo_listen.cli"]
+WINDOWS = ["--emit", "windows", "--no-vad"]
+"""A line for each hop, whatever the sound."""
 
 
 def run(*arguments: str | Path, pcm: bytes | None = None) -> subprocess.CompletedProcess[str]:
@@ -70,17 +74,31 @@ def test_a_pipe_gets_the_events_as_json_lines(
     assert (result.returncode, result.stderr) == (0, "")
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     assert lines == [dataclasses.asdict(e) for e in listen(sample_file, model=bundled_model)]
+    assert {line["type"] for line in lines} == {"provisional", "segment"}
     assert list(lines[0]) == ["type", "start", "end", "label", "confidence", "scores"]
-    assert (lines[0]["start"], lines[0]["end"]) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("emit", "types"),
+    [("windows", {"window"}), ("all", {"window", "provisional", "segment"})],
+)
+def test_raw_windows_can_be_had(sample_file: Path, emit: str, types: set[str]) -> None:
+    result = run("--device", sample_file, "--emit", emit, "--no-vad")
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert {line["type"] for line in lines} == types
+    first = next(line for line in lines if line["type"] == "window")
+    assert (first["start"], first["end"]) == (0, 1)
 
 
 def test_text_has_a_line_for_each_event(sample_file: Path) -> None:
-    result = run("--device", sample_file, "--format", "text", "--window", "2", "--hop", "2")
+    options = ["--format", "text", "--window", "2", "--hop", "2"]
+    result = run("--device", sample_file, *WINDOWS, *options)
     assert result.returncode == 0
     lines = result.stdout.splitlines()
-    assert len(lines) == math.ceil(soundfile.info(sample_file).duration / 2)
-    assert lines[1].split()[:4] == ["2.0", "-", "4.0", "s"]
-    assert "%" in lines[1]
+    # The first ends after a second, the last with the sound.
+    assert len(lines) == 1 + math.ceil((soundfile.info(sample_file).duration - 1) / 2)
+    assert lines[2].split()[:4] == ["3.0", "-", "5.0", "s"]
+    assert "%" in lines[2]
     assert "\x1b" not in result.stdout
 
 
@@ -89,13 +107,14 @@ def test_both_forms_tell_what_is_uncertain(sample_file: Path, tmp_path: Path) ->
     settings = ModelSettings.read(folder)
     settings.uncertain_below = 0.999
     settings.write(folder)
-    result = run("--device", sample_file, "--model", folder, "--hop", "3")
+    options: list[str | Path] = ["--model", folder, "--emit", "windows", "--hop", "3"]
+    result = run("--device", sample_file, *options)
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     assert {line["label"] for line in lines} == {"uncertain"}
     assert all(line["confidence"] == max(line["scores"].values()) for line in lines)
     assert all("uncertain" not in line["scores"] for line in lines)
 
-    text = run("--device", sample_file, "--model", folder, "--hop", "3", "--format", "text")
+    text = run("--device", sample_file, *options, "--format", "text")
     shown = [line.split()[4:6] for line in text.stdout.splitlines()]
     assert shown == [["uncertain", f"{line['confidence']:.0%}"] for line in lines]
 
@@ -103,7 +122,7 @@ def test_both_forms_tell_what_is_uncertain(sample_file: Path, tmp_path: Path) ->
 def test_a_terminal_gets_text(sample_file: Path) -> None:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [*COMMAND, "--device", str(sample_file), "--hop", "3"],
+        [*COMMAND, "--device", str(sample_file), *WINDOWS, "--hop", "3"],
         stdout=theirs,
         stderr=subprocess.DEVNULL,
         env={**os.environ, "TERM": "xterm-256color"},
@@ -117,24 +136,24 @@ def test_a_terminal_gets_text(sample_file: Path) -> None:
         pass  # Linux's way of saying that the terminal's other end is closed.
     os.close(ours)
     assert process.wait(timeout=120) == 0
-    assert " 0.0 -   3.0 s" in output.decode()
+    assert " 1.0 -   4.0 s" in output.decode()
     assert b"\x1b[" in output
 
 
 def test_standard_input_equals_a_file(pcm: bytes, bundled_model: EmotionModel) -> None:
-    result = run("--device", "-", pcm=pcm)
+    result = run("--device", "-", *WINDOWS, pcm=pcm)
     assert (result.returncode, result.stderr) == (0, "")
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     assert [line["end"] for line in lines] == [1, 1.5, 2, 2.3]
     samples = np.frombuffer(pcm, "<i2").astype(np.float32) / np.float32(32768)
     assert lines[-1]["label"] == bundled_model.predict(samples, 16000).label
     # The same bytes at another rate, with half a sample too many, are another sound.
-    slow = run("--device", "-", "--rate", "8000", pcm=pcm + b"\0")
+    slow = run("--device", "-", *WINDOWS, "--rate", "8000", pcm=pcm + b"\0")
     assert [json.loads(line)["end"] for line in slow.stdout.splitlines()][-1] == 4.6
 
 
 def test_lines_come_at_once_and_ctrl_c_ends(pcm: bytes) -> None:
-    with started("--device", "-") as process:
+    with started("--device", "-", *WINDOWS) as process:
         assert process.stdin and process.stdout and process.stderr
         process.stdin.write(pcm[:33000])
         process.stdin.flush()
@@ -146,7 +165,7 @@ def test_lines_come_at_once_and_ctrl_c_ends(pcm: bytes) -> None:
 
 
 def test_terminate_ends_too(pcm: bytes) -> None:
-    with started("--device", "-") as process:
+    with started("--device", "-", *WINDOWS) as process:
         assert process.stdin and process.stdout and process.stderr
         process.stdin.write(pcm)
         process.stdin.flush()
@@ -157,7 +176,7 @@ def test_terminate_ends_too(pcm: bytes) -> None:
 
 
 def test_a_reader_that_goes_away_is_no_error(pcm: bytes) -> None:
-    with started("--device", "-") as process:
+    with started("--device", "-", *WINDOWS) as process:
         assert process.stdin and process.stdout and process.stderr
         process.stdin.write(pcm[:33000])
         process.stdin.flush()
@@ -167,6 +186,35 @@ def test_a_reader_that_goes_away_is_no_error(pcm: bytes) -> None:
         process.stdin.close()
         assert process.wait(timeout=120) == 0
         assert process.stderr.read() == b""
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has a full disk at hand")
+def test_a_full_disk_is_named(sample_file: Path) -> None:
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(
+            [*COMMAND, "--device", str(sample_file)], stdout=full, stderr=subprocess.PIPE
+        )
+    assert result.returncode == 2
+    assert result.stderr.decode().splitlines() == [
+        "emo-listen: OutputError: what was heard cannot be written: "
+        "[Errno 28] No space left on device"
+    ]
+
+
+def test_colours_can_be_had_off(sample_file: Path) -> None:
+    def output(*options: str, **environment: str) -> str:
+        result = subprocess.run(
+            [*COMMAND, "--device", str(sample_file), "--format", "text", *options],
+            env={**os.environ, "FORCE_COLOR": "1", "TERM": "xterm-256color", **environment},
+            capture_output=True,
+            text=True,
+        )
+        return result.stdout
+
+    colours = re.compile(r"\x1b\[[0-9;]*3[1-7]m")
+    assert colours.search(output())
+    assert not colours.search(output("--no-color"))
+    assert not colours.search(output(NO_COLOR="1"))
 
 
 @pytest.mark.parametrize(
@@ -198,6 +246,48 @@ def test_errors_are_named_without_traceback(
     assert result.stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["--osc", "9000"], "argument --osc: '9000' is not HOST:PORT"),
+        (["--websocket", "x"], "argument --websocket: 'x' is not a port or HOST:PORT"),
+        (["--device", "{sample}", "--osc", "no.such.host.invalid:9000"], "OutputError: no OSC"),
+        (["--device", "{sample}", "--format", "csv", "--emit", "all"], "OutputError: --format csv"),
+        (["--device", "{sample}", "--format", "audformat"], "give one as --output"),
+        (["--device", "-", "--format", "audformat"], "OutputError: --format audformat is for"),
+        (["--device", "{sample}", "--output", "x"], "OutputError: --output is the folder"),
+        (["--device", "{sample}", "--plot", "x.txt"], "OutputError: x.txt must end in .png"),
+        (["--device", "{sample}", "--plot", "no/x.png"], "OutputError: no is not a folder"),
+        (["--device", "-", "--plot", "x.png"], "OutputError: --plot draws a sound file"),
+        (["--device", "{sample}", "--record-labels", "{text}"], "OutputError: {text} is no record"),
+        (["--device", "{sample}", "--record-labels", "{folder}"], "OutputError: {folder} is not a"),
+        (["--device", "{sample}", "--record-labels", "no/x"], "OutputError: no/x cannot be"),
+        (["analyse", "absent", "--output", "x.jsonl"], "AudioFileError: absent is neither"),
+        (["analyse", "{folder}", "--output", "x.jsonl"], "AudioFileError: no sound file in"),
+        (["analyse", "{sample}", "--output", "x.txt"], "OutputError: x.txt must end in"),
+        (["analyse", "{sample}"], "the following arguments are required: --output"),
+    ],
+)
+def test_outputs_that_cannot_be_had_are_named_beforehand(
+    arguments: list[str],
+    error: str,
+    tmp_path: Path,
+    sample_file: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("no sound")
+    names = {"text": text, "folder": tmp_path, "sample": sample_file}
+    try:
+        status: int | str | None = main([argument.format(**names) for argument in arguments])
+    except SystemExit as end:  # argparse's way.
+        status = end.code
+    output = capsys.readouterr()
+    assert (status, output.out) == (2, "")
+    assert error.format(**names) in output.err
+    assert text.read_text() == "no sound"
+
+
 def test_missing_portaudio_names_the_package(sample_file: Path) -> None:
     def without_portaudio(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         code = (
@@ -214,16 +304,37 @@ def test_missing_portaudio_names_the_package(sample_file: Path) -> None:
     demo = without_portaudio("emo_listen.demo")
     assert demo.returncode == 0
     assert "apt install libportaudio2" in demo.stderr
-    duration = soundfile.info(sample_file).duration
-    assert demo.stdout.splitlines()[-1].split()[2] == f"{duration:.1f}"
+    assert demo.stdout == run("--device", sample_file, "--format", "text").stdout != ""
 
 
 def test_help_and_version() -> None:
     help_text = run("--help")
     assert help_text.returncode == 0
-    for option in ("--device", "--list-devices", "--model", "--format", "--window", "--rate"):
+    for option in ("--device", "--emit", "--websocket", "analyse PATH", "emo-listen doctor"):
         assert option in help_text.stdout
+    assert max(map(len, help_text.stdout.splitlines())) <= 100
+    for command in ("analyse", "doctor"):
+        assert run(command, "--help").stdout.startswith(f"usage: emo-listen {command}")
     assert run("--version").stdout.startswith("emo-listen 0.")
+
+
+def test_help_loads_no_runtime() -> None:
+    code = (
+        "import sys; from emo_listen.cli import parse_args\n"
+        "try: parse_args(['--help'])\n"
+        "except SystemExit: pass\n"
+        "assert not {'numpy', 'onnxruntime', 'sounddevice', 'rich'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_a_file_may_be_named_like_a_command(sample_file: Path, tmp_path: Path) -> None:
+    shutil.copy(sample_file, tmp_path / "doctor")
+    result = subprocess.run(
+        [*COMMAND, "--device", "./doctor"], cwd=tmp_path, capture_output=True, timeout=120
+    )
+    assert result.returncode == 0
+    assert b'"segment"' in result.stdout
 
 
 def test_importing_the_package_loads_no_runtime() -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from emo_listen.extras import EXTRAS
+
 
 def check_output(*command: str | Path) -> str:
     """Run without what this process's environment says about Python; return the output."""
@@ -50,10 +52,35 @@ def test_the_installed_command_hears_the_bundled_sample(clean_environment: Path)
     code = "from emo_listen import demo; print(demo.SAMPLE)"
     sample = check_output(clean_environment / "python", "-I", "-c", code).strip()
     assert sample.startswith(str(clean_environment.parent))
-    lines = check_output(clean_environment / "emo-listen", "--device", sample).splitlines()
+    command: list[str | Path] = [clean_environment / "emo-listen", "--device", sample]
+    lines = check_output(*command, "--emit", "windows", "--no-vad").splitlines()
     windows = [json.loads(line) for line in lines]
     assert windows[-1]["end"] == soundfile.info(sample).duration
     assert all(sum(window["scores"].values()) == pytest.approx(1, abs=1e-3) for window in windows)
+    assert "segment" in {json.loads(line)["type"] for line in check_output(*command).splitlines()}
+
+
+@pytest.mark.parametrize(
+    ("extra", "options"),
+    [
+        ("osc", ["--osc", "127.0.0.1:9000"]),
+        ("websocket", ["--websocket", "0"]),
+        ("plot", ["--plot", "out.png"]),
+        ("audformat", ["--format", "audformat", "--output", "database"]),
+    ],
+)
+def test_an_extra_that_is_not_installed_is_named(
+    clean_environment: Path, sample_file: Path, extra: str, options: list[str]
+) -> None:
+    result = subprocess.run(
+        [clean_environment / "emo-listen", "--device", sample_file, *options],
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 2
+    assert f"MissingExtraError: {EXTRAS[extra]} is missing" in result.stderr
+    assert f"pip install 'emo-listen[{extra}]'" in result.stderr
 
 
 def test_nothing_of_training_is_installed(clean_environment: Path) -> None:

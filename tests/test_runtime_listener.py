@@ -1,8 +1,10 @@
-"""The engine: any source, in blocks of any size, gives the same events."""
+"""Listening: any source, in blocks of any size, gives the same events, in three ways."""
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,15 +12,23 @@ import numpy as np
 import pytest
 import soundfile
 
-from emo_listen import EmotionModel, OverflowEvent, WindowEvent, listen
+from emo_listen import (
+    EmotionModel,
+    GapEvent,
+    Listener,
+    StatusEvent,
+    WarningEvent,
+    WindowEvent,
+    listen,
+)
 from emo_listen.audio import load_audio
 from emo_listen.errors import AudioFileError, AudioInputError
+from emo_listen.events import Event, LabelEvent
+from emo_listen.sources import Gap
 
 
 class Blocks:
-    """Samples cut into blocks of one length; a loss of sound is noted before block `lost_at`."""
-
-    live = False
+    """Samples cut into blocks of one length; sound is missing before block `lost_at`."""
 
     def __init__(
         self,
@@ -26,32 +36,38 @@ class Blocks:
         sampling_rate: int,
         block_length: int,
         lost_at: int | None = None,
+        live: bool = False,
     ) -> None:
         self.samples = samples
         self.sampling_rate = sampling_rate
         self.block_length = block_length
         self.lost_at = lost_at
-        self.overflows = 0
+        self.live = live
+        self.closed = False
 
     def __str__(self) -> str:
         return "blocks"
 
-    def __iter__(self) -> Iterator[np.ndarray]:
-        for index, start in enumerate(range(0, len(self.samples), self.block_length)):
-            self.overflows += index == self.lost_at
-            yield self.samples[start : start + self.block_length]
+    def __iter__(self) -> Iterator[np.ndarray | Gap]:
+        try:
+            for index, start in enumerate(range(0, len(self.samples), self.block_length)):
+                if index == self.lost_at:
+                    yield Gap(0.4, "overflow")
+                yield self.samples[start : start + self.block_length]
+        finally:
+            self.closed = True
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 44100])
 def test_blocks_of_any_size_give_identical_events(
     bundled_model: EmotionModel, sample_file: Path, rate: int
 ) -> None:
-    samples = load_audio(sample_file, rate)[: int(3.77 * rate)]
-    whole = list(listen(Blocks(samples, rate, len(samples)), model=bundled_model))
-    assert len(whole) == 7
+    samples = load_audio(sample_file, rate)[int(2.5 * rate) : int(5.27 * rate)]
+    whole = list(listen(Blocks(samples, rate, len(samples)), model=bundled_model, emit="all"))
+    assert {event.type for event in whole} == {"window", "provisional", "segment"}
     for block_length in (1, 7, 1000, rate):
-        events = list(listen(Blocks(samples, rate, block_length), model=bundled_model))
-        assert events == whole
+        blocks = Blocks(samples, rate, block_length)
+        assert list(listen(blocks, model=bundled_model, emit="all")) == whole
 
 
 def test_a_stereo_file_equals_its_mixed_samples(
@@ -67,33 +83,19 @@ def test_a_stereo_file_equals_its_mixed_samples(
     )
 
 
-def test_events_are_the_predictions_of_their_windows(
-    bundled_model: EmotionModel, sample_file: Path
-) -> None:
-    samples = load_audio(sample_file, 16000)
-    events = list(listen(str(sample_file), model=bundled_model))
-    assert isinstance(events[-1], WindowEvent)
-    assert events[-1].end == len(samples) / 16000
-    for event in events[:3] + events[-2:]:
-        assert isinstance(event, WindowEvent)
-        window = samples[round(event.start * 16000) : round(event.end * 16000)]
-        prediction = bundled_model.predict(window, 16000)
-        assert event.label == prediction.label
-        assert event.confidence == round(prediction.confidence, 4)
-        assert event.scores.keys() == prediction.scores.keys()
-
-
 def test_an_uncertain_label_leaves_the_scores(sample_file: Path) -> None:
-    certain = list(listen(sample_file, model=with_threshold(0.0)))
-    third, fourth = sorted(e.confidence for e in certain if isinstance(e, WindowEvent))[2:4]
+    certain = windows_of(listen(sample_file, model=with_threshold(0.0), emit="windows"))
+    third, fourth = sorted(event.confidence for event in certain)[2:4]
     threshold = (third + fourth) / 2
-    for event, before in zip(
-        listen(sample_file, model=with_threshold(threshold)), certain, strict=True
-    ):
-        assert isinstance(event, WindowEvent) and isinstance(before, WindowEvent)
+    uncertain = listen(sample_file, model=with_threshold(threshold), emit="windows")
+    for event, before in zip(windows_of(uncertain), certain, strict=True):
         label = "uncertain" if before.confidence < threshold else before.label
         assert event == dataclasses.replace(before, label=label)
         assert before.label == max(before.scores, key=before.scores.__getitem__)
+
+
+def windows_of(events: Iterator[Event]) -> list[WindowEvent]:
+    return [event for event in events if isinstance(event, WindowEvent)]
 
 
 def with_threshold(uncertain_below: float) -> EmotionModel:
@@ -103,9 +105,11 @@ def with_threshold(uncertain_below: float) -> EmotionModel:
 
 
 def test_window_and_hop_can_be_chosen(bundled_model: EmotionModel, sample_file: Path) -> None:
-    events = list(listen(sample_file, model=bundled_model, window=1, hop=0.75))
-    spans = [(event.start, event.end) for event in events if isinstance(event, WindowEvent)]
-    assert spans[:3] == [(0.5, 1.5), (1.25, 2.25), (2.0, 3.0)]
+    events = windows_of(
+        listen(sample_file, model=bundled_model, window=1, hop=0.75, vad=False, emit="windows")
+    )
+    spans = [(event.start, event.end) for event in events]
+    assert spans[:3] == [(0, 1), (0.75, 1.75), (1.5, 2.5)]
 
 
 @pytest.mark.parametrize(
@@ -120,7 +124,8 @@ def test_unusable_windows_are_refused(
 
 def test_a_sound_shorter_than_a_hop_gives_one_window(bundled_model: EmotionModel) -> None:
     noise = np.random.default_rng(0).uniform(-0.1, 0.1, 2000).astype(np.float32)
-    (event,) = listen(Blocks(noise, 16000, 100), model=bundled_model)
+    blocks = Blocks(noise, 16000, 100)
+    (event,) = listen(blocks, model=bundled_model, vad=False, emit="windows")
     assert isinstance(event, WindowEvent)
     assert (event.start, event.end) == (0, 0.125)
 
@@ -132,11 +137,104 @@ def test_too_short_a_sound_is_named(bundled_model: EmotionModel, n_samples: int)
         list(events)
 
 
-def test_lost_sound_is_reported_where_it_is_missing(bundled_model: EmotionModel) -> None:
-    noise = np.random.default_rng(0).uniform(-0.1, 0.1, 32000).astype(np.float32)
-    events = list(listen(Blocks(noise, 16000, 1600, lost_at=12), model=bundled_model))
-    assert events[1] == OverflowEvent(time=1.2, count=1)
-    assert [event.type for event in events] == ["window", "overflow", "window", "window"]
+@pytest.mark.parametrize("rate", [16000, 44100])
+def test_lost_sound_is_marked_where_it_is_missing(bundled_model: EmotionModel, rate: int) -> None:
+    noise = np.random.default_rng(0).uniform(-0.1, 0.1, 2 * rate).astype(np.float32)
+    blocks = Blocks(noise, rate, rate // 10, lost_at=12)
+    events = list(listen(blocks, model=bundled_model, vad=False, emit="windows"))
+    (gap,) = [event for event in events if isinstance(event, GapEvent)]
+    assert dataclasses.replace(gap, time=1.2) == GapEvent(time=1.2, seconds=0.4, reason="overflow")
+    assert gap.time == pytest.approx(1.2, abs=1 / 16000)
+    windows = windows_of(iter(events))
+    assert [event.end for event in windows if event.end <= gap.time] == [1.0, gap.time]
+    assert all(event.start >= gap.time for event in windows[2:])
+    assert windows[-1].end == pytest.approx(2, abs=2 / 16000)
+
+
+def test_a_muted_input_is_warned_of(bundled_model: EmotionModel) -> None:
+    blocks = Blocks(np.zeros(12 * 16000, np.float32), 16000, 1600)
+    (warning,) = listen(blocks, model=bundled_model)
+    assert isinstance(warning, WarningEvent)
+    assert warning.reason == "silent"
+
+
+def test_the_status_comes_ten_times_a_second(
+    bundled_model: EmotionModel, sample_file: Path
+) -> None:
+    events = list(listen(sample_file, model=bundled_model, status=True))
+    status = [event for event in events if isinstance(event, StatusEvent)]
+    assert [event.time for event in status[:3]] == [0.1, 0.2, 0.3]
+    assert abs(len(status) - 10 * status[-1].time) <= 1
+    assert {event.speech for event in status} == {True, False}
+    assert all(-120 <= event.level <= 0 for event in status)
+    assert status[-1].latency > 0 and status[-1].load > 0
+    rest = [event for event in events if not isinstance(event, StatusEvent)]
+    assert rest == list(listen(sample_file, model=bundled_model))
+
+
+def test_a_listener_in_a_thread_calls_back(bundled_model: EmotionModel, sample_file: Path) -> None:
+    heard: list[tuple[str, Event]] = []
+    listener = Listener(sample_file, model=bundled_model)
+    listener.start(lambda event: heard.append((threading.current_thread().name, event)))
+    with pytest.raises(RuntimeError, match="started once"):
+        listener.start(print)
+    listener.join()
+    assert [event for _, event in heard] == list(listen(sample_file, model=bundled_model))
+    assert {name for name, _ in heard} == {"emo-listen"}
+
+
+def test_what_ends_a_thread_is_raised_where_it_is_joined(bundled_model: EmotionModel) -> None:
+    listener = Listener(Blocks(np.zeros(10, np.float32), 16000, 10), model=bundled_model)
+    listener.start(print)
+    with pytest.raises(AudioInputError, match="of sound"):
+        listener.join()
+
+
+def test_asyncio_goes_on_while_a_listener_is_awaited(
+    bundled_model: EmotionModel, sample_file: Path
+) -> None:
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            ticks += 1
+            await asyncio.sleep(0.005)
+
+    async def collect() -> list[Event]:
+        ticking = asyncio.create_task(tick())
+        events = [event async for event in Listener(sample_file, model=bundled_model)]
+        ticking.cancel()
+        return events
+
+    assert asyncio.run(collect()) == list(listen(sample_file, model=bundled_model))
+    assert ticks > 10
+
+
+def test_leaving_an_async_loop_early_closes_the_source(bundled_model: EmotionModel) -> None:
+    noise = np.random.default_rng(0).uniform(-0.1, 0.1, 60 * 16000).astype(np.float32)
+    blocks = Blocks(noise, 16000, 1600)
+
+    async def first() -> Event:
+        listener = Listener(blocks, model=bundled_model, vad=False, emit="windows")
+        events = aiter(listener)
+        event = await anext(events)
+        await events.aclose()
+        return event
+
+    assert asyncio.run(first()).type == "window"
+    assert blocks.closed
+
+
+def test_a_stopped_listener_ends(bundled_model: EmotionModel) -> None:
+    noise = np.random.default_rng(0).uniform(-0.1, 0.1, 60 * 16000).astype(np.float32)
+    listener = Listener(Blocks(noise, 16000, 1600), model=bundled_model, vad=False, emit="windows")
+    ends = []
+    for event in listener:
+        assert isinstance(event, LabelEvent)
+        ends.append(event.end)
+        listener.stop()
+    assert ends[0] == 1.0 and len(ends) < 4
 
 
 def test_what_is_wrong_is_said_before_the_first_event(bundled_model: EmotionModel) -> None:

@@ -18,7 +18,6 @@ from corpora import load_corpus
 from emo_listen.audio import load_audio
 from emo_listen.demo import SAMPLE
 from emo_listen.errors import CorpusError
-from emo_listen.windows import Windower
 from splits import split_corpus
 
 
@@ -112,11 +111,10 @@ def cut(
     length = round(window * sampling_rate)
     if len(samples) <= length:
         return [samples]
-    windower = Windower(sampling_rate, window, hop)
-    heard = list(windower.push(samples))
-    if (last := windower.finish()) is not None:
-        heard.append(last)
-    return [found.samples for found in heard if len(found.samples) == length]
+    step = round(hop * sampling_rate)
+    first = -(-length // step) * step
+    ends = [*range(first, len(samples), step), len(samples)]
+    return [samples[end - length : end] for end in ends]
 
 
 def join(clips: list[Clip]) -> NDArray[np.float32]:

@@ -11,20 +11,45 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from emo_listen.events import Event, OverflowEvent, WindowEvent
-    from emo_listen.listener import listen
+    from emo_listen.events import (
+        Event,
+        GapEvent,
+        ProvisionalEvent,
+        SegmentEvent,
+        StatusEvent,
+        WarningEvent,
+        WindowEvent,
+    )
+    from emo_listen.listener import Listener, listen
     from emo_listen.model import EmotionModel, Prediction
 
 _MODULES = {
     "EmotionModel": "emo_listen.model",
     "Event": "emo_listen.events",
-    "OverflowEvent": "emo_listen.events",
+    "GapEvent": "emo_listen.events",
+    "Listener": "emo_listen.listener",
     "Prediction": "emo_listen.model",
+    "ProvisionalEvent": "emo_listen.events",
+    "SegmentEvent": "emo_listen.events",
+    "StatusEvent": "emo_listen.events",
+    "WarningEvent": "emo_listen.events",
     "WindowEvent": "emo_listen.events",
     "listen": "emo_listen.listener",
 }
 
-__all__ = ["EmotionModel", "Event", "OverflowEvent", "Prediction", "WindowEvent", "listen"]
+__all__ = [
+    "EmotionModel",
+    "Event",
+    "GapEvent",
+    "Listener",
+    "Prediction",
+    "ProvisionalEvent",
+    "SegmentEvent",
+    "StatusEvent",
+    "WarningEvent",
+    "WindowEvent",
+    "listen",
+]
 
 
 def __getattr__(name: str) -> Any:

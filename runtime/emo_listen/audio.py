@@ -91,17 +91,31 @@ def open_audio_file(path: str | Path) -> soundfile.SoundFile:
 def read_blocks(file: soundfile.SoundFile) -> Iterator[NDArray[np.float32]]:
     """Decode `file` from where it stands into mono blocks of a second, float32 (n_samples,).
 
+    Where the file is damaged, all that can be decoded before comes first.
+
     Raises:
-        AudioFileError: the file is damaged.
+        AudioFileError: the file is damaged; the message tells where.
     """
+    decoded = 0
     while True:
+        # libsndfile does not say how many samples it decoded before it failed: those it wrote.
+        block = np.full((file.samplerate, file.channels), np.nan, np.float32)
         try:
-            block = file.read(file.samplerate, dtype="float32", always_2d=True)
+            length = len(file.read(out=block))
         except soundfile.SoundFileError as error:
-            raise AudioFileError(f"{file.name} is damaged: {_reason(error)}") from error
-        if len(block) == 0:
+            written = np.flatnonzero(~np.isnan(block[:, 0]))
+            length = written[-1] + 1 if len(written) else 0
+            if length:
+                yield mix_down(block[:length])
+            raise AudioFileError(
+                f"{file.name} is damaged {(decoded + length) / file.samplerate:.2f} s from its "
+                f"beginning ({_reason(error)}). If it plays elsewhere, convert it, for example "
+                "with ffmpeg, to WAV or FLAC."
+            ) from error
+        if length == 0:
             return
-        yield mix_down(block)
+        decoded += length
+        yield mix_down(block[:length])
 
 
 def load_audio(path: str | Path, sampling_rate: int) -> NDArray[np.float32]:

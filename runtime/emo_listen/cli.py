@@ -1,35 +1,42 @@
-"""`emo-listen`: the emotion in a voice, from a microphone, a file or a pipe, as lines."""
+"""`emo-listen`: the emotion in a voice, from a microphone, a file or a pipe, as it is spoken."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import io
+import logging
 import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from emo_listen.errors import EmoListenError
+from emo_listen.options import add_model_options, address, local_address, positive_int
 
 if TYPE_CHECKING:
-    from emo_listen.sources import Microphone
+    from emo_listen.sources import Source
+
+COMMANDS = {"analyse": "emo_listen.analyse", "doctor": "emo_listen.doctor"}
+"""Module of each sub-command, which has `parse_args(argv)` and `run(args) -> exit code`."""
 
 EPILOG = """\
+commands:
+  emo-listen analyse PATH...          files and folders into one table, in parallel
+  emo-listen doctor                   what is installed, what works, what to mend
+
 examples:
   emo-listen                          listen to the microphone
   emo-listen --device talk.flac       a recording
   emo-listen --device USB > log.jsonl a microphone by part of its name, into a file
   arecord -t raw -f S16_LE -r 16000 | emo-listen --device -
 
-A line comes every --hop seconds, the first after one second, each about the last --window
-seconds (at the beginning, about what has been heard so far). Times are seconds of the stream.
-Where no emotion is probable enough, as the model's own settings say, its label is uncertain.
-Ctrl-C ends. No sound is stored or sent anywhere.
+Times are seconds of the stream. Where no emotion is probable enough, as the model's own settings
+say, its label is uncertain. Ctrl-C ends. No sound is stored or sent anywhere.
 """
 
 
@@ -41,112 +48,158 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version('emo-listen')}")
+    sound = parser.add_argument_group("sound")
+    sound.add_argument(
         "--device",
         default="mic",
         metavar="DEVICE",
         help="mic for the system's default input, a device's index or part of its name, a sound "
         "file, or - for raw 16-bit mono PCM on standard input (default: %(default)s)",
     )
-    parser.add_argument("--list-devices", action="store_true", help="list the microphones, and end")
-    parser.add_argument(
-        "--model", type=Path, metavar="DIR", help="folder of a model (default: the bundled one)"
-    )
-    parser.add_argument(
-        "--format",
-        choices=("text", "jsonl"),
-        help="lines for people or for programs (default: text on a terminal, jsonl in a pipe)",
-    )
-    parser.add_argument(
-        "--window",
-        type=float,
-        metavar="SECONDS",
-        help="sound that one line is about (default: the model's own)",
-    )
-    parser.add_argument(
-        "--hop",
-        type=float,
-        metavar="SECONDS",
-        help="time from one line to the next (default: the model's own)",
-    )
-    parser.add_argument(
-        "--threads",
-        type=_positive_int,
-        default=1,
-        metavar="N",
-        help="CPU threads for the model (default: %(default)s)",
-    )
-    parser.add_argument(
+    sound.add_argument("--list-devices", action="store_true", help="list the microphones, and end")
+    sound.add_argument(
         "--rate",
-        type=_positive_int,
+        type=positive_int,
         default=16000,
         metavar="HZ",
         help="sampling rate of the PCM on standard input (default: %(default)s)",
     )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {version('emo-listen')}")
+    model = parser.add_argument_group("model")
+    add_model_options(model)
+    model.add_argument(
+        "--threads",
+        type=positive_int,
+        default=1,
+        metavar="N",
+        help="CPU threads for the model (default: %(default)s)",
+    )
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--format",
+        choices=("text", "jsonl", "csv", "audformat"),
+        help="for people, programs, spreadsheets; audformat writes the folder --output (default: "
+        "a live view or text on a terminal, jsonl in a pipe)",
+    )
+    output.add_argument("--output", type=Path, metavar="DIR", help="new folder for audformat")
+    output.add_argument("--no-color", action="store_true", help="no colours on a terminal")
+    output.add_argument(
+        "--record-labels",
+        type=Path,
+        metavar="FILE",
+        help="append the events to FILE too, as JSON Lines, one session after another",
+    )
+    output.add_argument(
+        "--plot", type=Path, metavar="FILE", help="draw a sound file's timeline as FILE.png"
+    )
+    output.add_argument(
+        "--websocket",
+        type=local_address,
+        metavar="[HOST:]PORT",
+        help="serve the events as JSON to websocket clients (HOST: this machine alone)",
+    )
+    output.add_argument(
+        "--osc",
+        type=address,
+        metavar="HOST:PORT",
+        help="send /emo/label, /emo/scores/<label> and /emo/speech by OSC",
+    )
     return parser.parse_args(argv)
 
 
-def run(args: argparse.Namespace) -> None:
-    """Listen until the sound ends or a signal comes, and print what is heard."""
+def run(args: argparse.Namespace) -> int:
+    """Listen until the sound ends or a signal comes, and hand on what is heard."""
     from emo_listen.listener import listen
     from emo_listen.model import EmotionModel
-    from emo_listen.settings import UNCERTAIN
-    from emo_listen.sinks import JsonLinesSink, Sink, TextSink
-    from emo_listen.sources import Microphone, list_input_devices, open_source
+    from emo_listen.outlets import LabelList, check_outputs, open_outlets, write_results
+    from emo_listen.sources import list_input_devices, open_source
 
     if args.list_devices:
         print(list_input_devices())
-        return
+        return 0
     model = EmotionModel.load(args.model, threads=args.threads)
     source = open_source(args.device, sampling_rate=args.rate)
-    events = listen(source, model=model, window=args.window, hop=args.hop)
-    text = sys.stdout.isatty() if args.format is None else args.format == "text"
-    sink: Sink
-    if text:
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="replace")
-        may_come = [*model.labels, UNCERTAIN] if model.settings.uncertain_below else model.labels
-        sink = TextSink(sys.stdout, may_come)
-        print(f"Listening to {source} with {model.name}. Ctrl-C ends.", file=sys.stderr)
-    else:
-        sink = JsonLinesSink(sys.stdout)
-    with _ended_by_signals(source if isinstance(source, Microphone) else None):
+    check_outputs(args, source)
+    kept = LabelList()
+    with (
+        _ended_by_signals(source),
+        contextlib.closing(open_outlets(args, source, model, kept)) as outlets,
+    ):
+        events = listen(
+            source,
+            model=model,
+            window=args.window,
+            hop=args.hop,
+            vad=args.vad,
+            emit=outlets.emit,
+            status=outlets.status,
+        )
         for event in events:
-            sink.write(event)
+            outlets.write(event)
+    write_results(args, kept.events, model)
+    return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run `emo-listen`; return its exit code: 0, or 2 after a named error."""
-    args = parse_args(argv)
+    """Run `emo-listen`; return its exit code: 0, or 2 after a named error.
+
+    `analyse` and `doctor` say what they mean by 1.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    command = import_module(COMMANDS[argv[0]]) if argv and argv[0] in COMMANDS else None
+    handler = _OneLine()
+    logging.getLogger("emo_listen").addHandler(handler)
     try:
-        run(args)
+        if command:
+            return command.run(command.parse_args(argv[1:]))
+        return run(parse_args(argv))
     except EmoListenError as error:
         print(f"emo-listen: {type(error).__name__}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 0
     except BrokenPipeError:
-        # The reader has gone, and needs no message; Python's flush at exit must not fail either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_standard_output()  # The reader has gone, and needs no message.
+    except OSError as error:
+        print(
+            f"emo-listen: OutputError: what was heard cannot be written: {error}", file=sys.stderr
+        )
+        _drop_standard_output()
+        return 2
+    finally:
+        logging.getLogger("emo_listen").removeHandler(handler)
     return 0
 
 
+def _drop_standard_output() -> None:
+    """Let Python's flush at exit not fail, too."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _OneLine(logging.Handler):
+    """Prints what the package logs as one line, wherever standard error goes by then."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(f"emo-listen: {record.getMessage()}", file=sys.stderr)
+
+
 @contextlib.contextmanager
-def _ended_by_signals(microphone: Microphone | None) -> Iterator[None]:
+def _ended_by_signals(source: Source) -> Iterator[None]:
     """Let SIGINT and SIGTERM end the stream.
 
     A microphone has no other end, so what it has heard up to there is still reported; a second
     signal abandons that too. The rest of a file or a pipe is abandoned at once.
     """
+    from emo_listen.sources import Microphone
+
     stopped = False
 
     def end(_number: int, _frame: FrameType | None) -> None:
         nonlocal stopped
-        if microphone is None or stopped:
+        if stopped or not isinstance(source, Microphone):
             raise KeyboardInterrupt
         stopped = True
-        microphone.stop()
+        source.stop()
 
     previous = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -154,13 +207,6 @@ def _ended_by_signals(microphone: Microphone | None) -> Iterator[None]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-def _positive_int(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ def main() -> int:
         print(f"No microphone answers: {error}", file=sys.stderr)
         print("Listening to the bundled sample, a synthetic voice, instead.\n", file=sys.stderr)
         device = str(SAMPLE)
-    return cli.main(["--device", device, "--format", "text"])
+    # A terminal gets what suits it; lines of text are for people in a file too.
+    return cli.main(["--device", device, *([] if sys.stdout.isatty() else ["--format", "text"])])
 
 
 if __name__ == "__main__":

@@ -27,3 +27,11 @@ class ModelError(EmoListenError, ValueError):
 
 class CorpusError(EmoListenError, ValueError):
     """Recordings or labels that cannot be trained on."""
+
+
+class OutputError(EmoListenError, RuntimeError):
+    """A place for results that cannot be used: a port in use, another file in the way."""
+
+
+class MissingExtraError(EmoListenError, ImportError):
+    """Something that needs a library which comes with an extra that is not installed."""

@@ -1,17 +1,190 @@
-"""The engine, one for live and recorded sound: source -> windows -> model -> events."""
+"""Listening to a source: its blocks through the engine, as an iterator, callbacks or asyncio."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+import asyncio
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from emo_listen.audio import Resampler
+from emo_listen.engine import Engine
 from emo_listen.errors import AudioInputError
-from emo_listen.events import Event, OverflowEvent, WindowEvent
+from emo_listen.events import Emit, Event, StatusEvent, WarningEvent
+from emo_listen.levels import LevelWatch, level_dbfs
 from emo_listen.model import MIN_SECONDS, EmotionModel
-from emo_listen.sources import Source, open_source
-from emo_listen.windows import Window, Windower
+from emo_listen.sources import Gap, Source, open_source
+
+STATUS_INTERVAL = 0.1
+"""Seconds of stream time from one status event to the next."""
+
+LOAD_INTERVALS = 20
+"""Status events over which the load is averaged: two seconds."""
+
+
+class Listener:
+    """Listens to one source, once: iterate over it, `async for` over it, or `start` it.
+
+        for event in Listener("mic"): ...
+        async for event in Listener("mic"): ...
+
+        listener = Listener("mic")
+        listener.start(on_event)
+        listener.stop()
+        listener.join()
+
+    Attributes:
+        source: where the sound comes from.
+        model: what tells the emotions.
+    """
+
+    def __init__(
+        self,
+        device: str | int | Path | Source = "mic",
+        *,
+        model: EmotionModel | str | Path | None = None,
+        window: float | None = None,
+        hop: float | None = None,
+        sampling_rate: int = 16000,
+        vad: bool = True,
+        emit: Emit = "segments",
+        status: bool = False,
+    ) -> None:
+        """Open the source and the model; takes, and raises, what `listen` does."""
+        if not isinstance(model, EmotionModel):
+            model = EmotionModel.load(model)
+        window = model.settings.window if window is None else window
+        hop = min(model.settings.hop, window) if hop is None else hop
+        self._engine = Engine(model, window=window, hop=hop, vad=vad, emit=emit)
+        if isinstance(device, str | int | Path):
+            device = open_source(device, sampling_rate=sampling_rate)
+        self.model = model
+        self.source = device
+        self._status = status
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+
+    def stop(self) -> None:
+        """End the stream after the sound that has come; callable from any thread or signal."""
+        self._stopped.set()
+        if (stop := getattr(self.source, "stop", None)) is not None:
+            stop()
+
+    def __iter__(self) -> Iterator[Event]:
+        """Yield events as they are heard; closing the iterator closes the source."""
+        engine, source, rate = self._engine, self.source, self.model.sampling_rate
+        resampler = Resampler(source.sampling_rate, rate)
+        levels = LevelWatch(source.sampling_rate)
+        meter = Meter(engine, rate) if self._status else None
+        for block in source:
+            if self._stopped.is_set() and not source.live:
+                return
+            if isinstance(block, Gap):
+                yield from engine.push(resampler.finish())
+                yield from engine.gap(block.seconds, block.reason)
+                resampler = Resampler(source.sampling_rate, rate)
+                continue
+            for samples in resampler.push(block):
+                if meter is None:
+                    yield from engine.push(samples)
+                else:
+                    yield from meter.push(samples)
+            for warning in levels.push(block):
+                yield WarningEvent(**asdict(warning))
+        yield from engine.push(resampler.finish())
+        if engine.received < MIN_SECONDS * rate and not source.live:
+            raise AudioInputError(
+                f"{source} gave {engine.received / rate:.3f} s of sound: at least "
+                f"{MIN_SECONDS} s are needed to hear an emotion"
+            )
+        yield from engine.finish()
+
+    def start(self, on_event: Callable[[Event], Any]) -> None:
+        """Listen in a thread of its own, which calls `on_event` with each event.
+
+        Raises:
+            RuntimeError: the listener has been started before.
+        """
+        if self._thread is not None:
+            raise RuntimeError("a Listener can be started once: make another")
+
+        def listen_on() -> None:
+            try:
+                for event in self:
+                    on_event(event)
+            except BaseException as error:  # handed to whoever joins
+                self._error = error
+
+        self._thread = threading.Thread(target=listen_on, name="emo-listen", daemon=True)
+        self._thread.start()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until the stream has ended, at most `timeout` seconds; raise what ended it."""
+        if self._thread is not None:
+            self._thread.join(timeout)
+        if self._error is not None:
+            raise self._error
+
+    async def __aiter__(self) -> AsyncGenerator[Event, None]:
+        """Yield events as they are heard, from a thread, so that the event loop goes on."""
+        loop = asyncio.get_running_loop()
+        events: asyncio.Queue[Event | None] = asyncio.Queue()
+
+        def listen_on() -> None:
+            try:
+                for event in self:
+                    loop.call_soon_threadsafe(events.put_nowait, event)
+            finally:
+                loop.call_soon_threadsafe(events.put_nowait, None)
+
+        listening = asyncio.create_task(asyncio.to_thread(listen_on))
+        try:
+            while (event := await events.get()) is not None:
+                yield event
+        finally:
+            self.stop()
+            await listening
+
+
+class Meter:
+    """Passes samples on to the engine, with a status event every tenth of a second."""
+
+    def __init__(self, engine: Engine, sampling_rate: int) -> None:
+        """Serve `engine`, whose samples come at `sampling_rate` in Hz."""
+        self._engine = engine
+        self._rate = sampling_rate
+        self._length = round(STATUS_INTERVAL * sampling_rate)
+        self._pieces: list[np.ndarray] = []
+        self._count = 0
+        self._busy = 0.0
+        self._load = 0.0
+
+    def push(self, samples: np.ndarray) -> Iterator[Event]:
+        """Take samples float32 (n,) for the engine; yield its events and the status."""
+        begun = time.perf_counter()
+        events = list(self._engine.push(samples))
+        self._busy += time.perf_counter() - begun
+        yield from events
+        self._pieces.append(samples)
+        self._count += len(samples)
+        if self._count < self._length:
+            return
+        load = self._busy / (self._count / self._rate)
+        self._load += (load - self._load) / LOAD_INTERVALS
+        yield StatusEvent(
+            time=self._engine.received / self._rate,
+            level=round(level_dbfs(np.concatenate(self._pieces)), 1),
+            speech=self._engine.speaking,
+            load=round(self._load, 4),
+            latency=round(self._engine.latency, 4),
+        )
+        self._pieces, self._count, self._busy = [], 0, 0.0
 
 
 def listen(
@@ -21,12 +194,14 @@ def listen(
     window: float | None = None,
     hop: float | None = None,
     sampling_rate: int = 16000,
+    vad: bool = True,
+    emit: Emit = "segments",
+    status: bool = False,
 ) -> Iterator[Event]:
     """Listen, and yield what is heard as it is heard.
 
-    A window ends every `hop` seconds, the first after one second (`emo_listen.windows` says
-    exactly when), and one at the last sample. Sound that does not come from a device is taken
-    as fast as the model goes. Closing the iterator closes the device.
+    Sound that does not come from a device is taken as fast as the model goes. Closing the
+    iterator closes the device.
 
     Args:
         device: `mic` (the default input), a device's index or part of its name, the path of a
@@ -35,60 +210,30 @@ def listen(
         window: Seconds of sound that one prediction looks at; the model's own where None.
         hop: Seconds from one window's end to the next; the model's own where None.
         sampling_rate: Rate of the PCM on standard input, in Hz.
+        vad: Whether to compute and claim only where somebody speaks.
+        emit: `segments` with a provisional label while someone speaks, `windows` as the model
+            hears each alone, or `all`.
+        status: Whether to add a status event each tenth of a second.
 
     Returns:
-        Window events, and an overflow event where sound was lost.
+        Events of `emo_listen.events`; gaps and warnings always.
 
     Raises:
         AudioFileError: the file is absent, no sound, or damaged.
-        AudioInputError: `window` or `hop` is unusable, or the sound shorter than 0.1 s.
+        AudioInputError: `window` or `hop` is unusable, the sound shorter than 0.1 s, or the
+            model's rate not the speech detector's.
         DeviceError: the device is absent, ambiguous, or does not answer.
         ModelError: the model cannot be loaded or run.
     """
-    if not isinstance(model, EmotionModel):
-        model = EmotionModel.load(model)
-    window = model.settings.window if window is None else window
-    hop = min(model.settings.hop, window) if hop is None else hop
-    if not (math.isfinite(window) and window >= MIN_SECONDS):
-        raise AudioInputError(f"a window of {window:g} s is unusable: give {MIN_SECONDS} s or more")
-    if not (0 < hop <= window):
-        raise AudioInputError(
-            f"a hop of {hop:g} s is unusable: give more than 0 and at most the window, {window:g} s"
+    return iter(
+        Listener(
+            device,
+            model=model,
+            window=window,
+            hop=hop,
+            sampling_rate=sampling_rate,
+            vad=vad,
+            emit=emit,
+            status=status,
         )
-    if isinstance(device, str | int | Path):
-        device = open_source(device, sampling_rate=sampling_rate)
-    return _events(device, model, Windower(model.sampling_rate, window, hop))
-
-
-def _events(source: Source, model: EmotionModel, windower: Windower) -> Iterator[Event]:
-    resampler = Resampler(source.sampling_rate, model.sampling_rate)
-    overflows = 0
-    for block in source:
-        if source.overflows > overflows:
-            overflows = source.overflows
-            yield OverflowEvent(time=windower.received / model.sampling_rate, count=overflows)
-        for samples in resampler.push(block):
-            for window in windower.push(samples):
-                yield _window_event(window, model)
-    for window in windower.push(resampler.finish()):
-        yield _window_event(window, model)
-    if windower.received < MIN_SECONDS * model.sampling_rate:
-        if source.live:
-            return
-        raise AudioInputError(
-            f"{source} gave {windower.received / model.sampling_rate:.3f} s of sound: at least "
-            f"{MIN_SECONDS} s are needed to hear an emotion"
-        )
-    if (last := windower.finish()) is not None:
-        yield _window_event(last, model)
-
-
-def _window_event(window: Window, model: EmotionModel) -> WindowEvent:
-    prediction = model.predict(window.samples, model.sampling_rate)
-    return WindowEvent(
-        start=window.start / model.sampling_rate,
-        end=window.end / model.sampling_rate,
-        label=prediction.label,
-        confidence=round(prediction.confidence, 4),
-        scores={label: round(score, 4) for label, score in prediction.scores.items()},
     )

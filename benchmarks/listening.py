@@ -1,0 +1,268 @@
+"""Measure what a listener tells of conversations, in quiet and in noise, and of noise alone.
+
+Conversations are composed of a corpus's clips (`conversations.py`), with pauses, and with
+everyday noise at several levels; noise of the folds that training did not hear. Compared are
+
+- raw windows: one label a hop for the whole stream, which holds until the next
+  (`--no-vad --emit windows`), and
+- segments, as the listener tells them by default,
+
+by the fraction of the speech's time that has the right emotion, the emotion diarization error
+rate, the label changes for each true one, and the delay from the end of speech to the final
+label and from its beginning to the first one. Noise alone must not be labelled at all.
+
+    pip install -e ".[train,export]"
+    python benchmarks/listening.py --data ../shared/crema-d --noise ../shared/esc-10 \
+        --split validation
+
+The last line is one JSON document. The test split is for the final figures: choose on validation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+sys.path += [str(Path(__file__).resolve().parents[1] / folder) for folder in ("export", "train")]
+
+from command import add_arguments, run_benchmark
+from conversations import Conversation, Turn, compose
+from diarization import Agreement, agreement
+from emo_listen import EmotionModel, SegmentEvent, WindowEvent
+from emo_listen.engine import Engine
+from emo_listen.events import Event, LabelEvent, ProvisionalEvent
+from emo_listen.settings import UNCERTAIN
+from listening_plot import plot_listening
+from noises import Noise, load_noises
+from recordings import load_clips
+from splits import SPLITS
+from timing import machine, print_machine
+
+TEST_FOLDS = (4, 5)
+"""Folds of ESC-10 whose noise lies under the conversations: training hears the others."""
+
+BLOCK = 0.02
+"""Seconds of sound that the engine gets at a time, which bounds how exactly delays are known."""
+
+CONDITIONS: tuple[float | None, ...] = (None, 20.0, 10.0, 5.0)
+"""dB of speech over noise; None is quiet."""
+
+
+def parse_args(argv: list[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_arguments(parser)
+    parser.add_argument("--data", required=True, help="corpus, as train/finetune.py takes it")
+    parser.add_argument("--noise", type=Path, required=True, help="folder of ESC-10's recordings")
+    parser.add_argument(
+        "--split", choices=SPLITS, default="validation", help="its split (default: validation)"
+    )
+    parser.add_argument(
+        "--conversations", type=int, default=10, help="in each condition (default: 10)"
+    )
+    parser.add_argument("--turns", type=int, default=20, help="of each (default: 20)")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args(argv)
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Compose, listen, print the tables, draw the picture, return the JSON document.
+
+    Raises:
+        CorpusError: no such corpus or noise.
+        ModelError: the model cannot be loaded.
+    """
+    told = machine()
+    model = EmotionModel.load(args.model)
+    rate = model.sampling_rate
+    clips = load_clips(args.data, args.split, rate, cache_dir=args.cache_dir)
+    noises = load_noises(args.noise, rate)
+    under = [noise.samples for noise in noises if noise.fold in TEST_FOLDS]
+    rows = []
+    for snr in CONDITIONS:
+        made = [
+            compose(clips, rate, args.turns, np.random.default_rng([args.seed, n]), under, snr)
+            for n in range(args.conversations)
+        ]
+        rows.append(score_condition(model, made, snr))
+    silent = score_noise(model, noises)
+    args.output.mkdir(parents=True, exist_ok=True)
+    plot_listening(rows, args.output / "listening.png")
+    print(f"Wrote {args.output / 'listening.png'}")
+    print_machine(told)
+    print_rows(rows)
+    print(
+        f"Noise alone: {silent['labelled']} of {silent['clips']} recordings get a label: "
+        f"{', '.join(silent['names']) or 'none'}"
+    )
+    return {
+        "benchmark": "listening",
+        "model": model.name,
+        "split": args.split,
+        "conversations": args.conversations,
+        "turns": args.turns,
+        "machine": told,
+        "results": rows,
+        "noise_alone": silent,
+    }
+
+
+def score_condition(
+    model: EmotionModel, made: Sequence[Conversation], snr: float | None
+) -> dict[str, Any]:
+    """Listen to the conversations of one condition in both ways."""
+    raw, told = Agreement(), Agreement()
+    final: list[float] = []
+    first: list[float] = []
+    name = "quiet" if snr is None else f"{snr:g} dB"
+    for conversation in tqdm(made, desc=name, unit="conversation"):
+        samples, turns = conversation.samples, conversation.turns
+        seconds = len(samples) / model.sampling_rate
+        heard = [event for event, _ in listen_to(model, samples, vad=False, emit="windows")]
+        raw += agreement(turns, held_windows(heard, model.settings.hop), seconds)
+        events = list(listen_to(model, samples, vad=True, emit="segments"))
+        segments = [event for event, _ in events if isinstance(event, SegmentEvent)]
+        told += agreement(turns, [as_turn(event) for event in segments], seconds)
+        final += delays_of_final_labels(turns, events)
+        first += delays_of_first_labels(turns, events)
+    return {
+        "condition": name,
+        "speech_s": round(told.speech, 1),
+        "windows": figures_of(raw),
+        "segments": figures_of(told),
+        "final_label_p95_s": percentile(final, 95),
+        "final_label_median_s": percentile(final, 50),
+        "first_label_p95_s": percentile(first, 95),
+        "turns_with_label": len(final),
+    }
+
+
+def listen_to(
+    model: EmotionModel, samples: NDArray[np.float32], *, vad: bool, emit: Any
+) -> list[tuple[Event, float]]:
+    """Events of a stream, each with the time at which a live listener would have it.
+
+    That is the stream time by which the engine had the sound, and the time it then computed.
+    """
+    engine = Engine(model, window=model.settings.window, hop=model.settings.hop, vad=vad, emit=emit)
+    events = []
+    length = round(BLOCK * model.sampling_rate)
+    for start in range(0, len(samples), length):
+        begun = time.perf_counter()
+        for event in engine.push(samples[start : start + length]):
+            taken = time.perf_counter() - begun
+            events.append((event, engine.received / model.sampling_rate + taken))
+    end = len(samples) / model.sampling_rate
+    return events + [(event, end) for event in engine.finish()]
+
+
+def held_windows(events: Sequence[Event], hop: float) -> list[Turn]:
+    """Each window's label from its end, when it is told, until the next one's."""
+    return [
+        Turn(event.end, event.end + hop, event.label)
+        for event in events
+        if isinstance(event, WindowEvent)
+    ]
+
+
+def as_turn(event: SegmentEvent) -> Turn:
+    """Take a segment as a stretch with a label."""
+    return Turn(event.start, event.end, event.label)
+
+
+def delays_of_final_labels(
+    turns: Sequence[Turn], events: Sequence[tuple[Event, float]]
+) -> list[float]:
+    """Seconds from the end of each turn to the segment that ends nearest to it."""
+    found = [(e.end, at) for e, at in events if isinstance(e, SegmentEvent)]
+    delays = []
+    for turn in turns:
+        near = [(abs(end - turn.end), at) for end, at in found if abs(end - turn.end) < 0.5]
+        if near:
+            delays.append(min(near)[1] - turn.end)
+    return delays
+
+
+def delays_of_first_labels(
+    turns: Sequence[Turn], events: Sequence[tuple[Event, float]]
+) -> list[float]:
+    """Seconds from the beginning of each turn to the first label told within it, if any is."""
+    found = [(e, at) for e, at in events if isinstance(e, ProvisionalEvent | SegmentEvent)]
+    delays = []
+    for turn in turns:
+        within = [at for e, at in found if e.start < turn.end and turn.start < at <= turn.end]
+        if within:
+            delays.append(min(within) - turn.start)
+    return delays
+
+
+def score_noise(model: EmotionModel, noises: Sequence[Noise]) -> dict[str, Any]:
+    """Count the recordings of noise alone that get a label other than `uncertain`, or any."""
+    labelled, uncertain = [], 0
+    for noise in tqdm(noises, desc="noise alone", unit="recording"):
+        events = [event for event, _ in listen_to(model, noise.samples, vad=True, emit="segments")]
+        labels = {event.label for event in events if isinstance(event, LabelEvent)}
+        if labels - {UNCERTAIN}:
+            labelled.append(noise.name)
+        elif labels:
+            uncertain += 1
+    return {
+        "clips": len(noises),
+        "labelled": len(labelled),
+        "only_uncertain": uncertain,
+        "fraction": round(len(labelled) / len(noises), 4),
+        "names": labelled,
+    }
+
+
+def figures_of(found: Agreement) -> dict[str, float]:
+    """Figures of an agreement as they are printed."""
+    return {
+        "accuracy": round(found.accuracy, 4),
+        "error_rate": round(found.error_rate, 4),
+        "changes_per_true_change": round(found.changes_per_true_change, 3),
+        "confused": round(found.confused / found.speech, 4),
+        "missed": round(found.missed / found.speech, 4),
+        "false_alarm": round(found.false_alarm / found.speech, 4),
+    }
+
+
+def percentile(seconds: Sequence[float], percent: float) -> float | None:
+    """Percentile of delays in seconds; None where there are none."""
+    return round(float(np.percentile(seconds, percent)), 3) if seconds else None
+
+
+def print_rows(rows: Sequence[dict[str, Any]]) -> None:
+    """Print both ways of listening for each condition."""
+    table = Table(title="Conversations: time with the right emotion, diarization error rate")
+    for heading in ("", "told by", "right", "error rate", "changes per true", "end to label p95"):
+        table.add_column(heading, justify="left" if heading in ("", "told by") else "right")
+    for row in rows:
+        for way in ("windows", "segments"):
+            found = row[way]
+            delay = row["final_label_p95_s"] if way == "segments" else None
+            table.add_row(
+                row["condition"] if way == "windows" else "",
+                way,
+                f"{found['accuracy']:.3f}",
+                f"{found['error_rate']:.3f}",
+                f"{found['changes_per_true_change']:.2f}",
+                "" if delay is None else f"{delay:.3f} s",
+            )
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(run_benchmark(parse_args, run))

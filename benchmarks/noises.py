@@ -1,0 +1,58 @@
+"""Everyday noises of ESC-10, without the kinds that have a human voice in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emo_listen.audio import open_audio_file, read_blocks, resample
+from emo_listen.errors import AudioFileError, CorpusError
+
+WITH_VOICE = ("baby_cry", "person_sneeze")
+"""Kinds of ESC-10 in which a human voice is heard."""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """One recording."""
+
+    name: str
+    """Its file's name."""
+
+    kind: str
+    """What is heard, as ESC-10 calls it."""
+
+    fold: int
+    """The owners' fold, 1 to 5."""
+
+    samples: NDArray[np.float32]
+    """Mono sound `(n_samples,)`."""
+
+
+def load_noises(folder: Path, sampling_rate: int) -> list[Noise]:
+    """Read the recordings in `folder`, named `KIND-FOLD-ID-TAKE`, at a rate in Hz.
+
+    Of a damaged file, what comes before the damage is taken.
+
+    Raises:
+        CorpusError: there is none.
+    """
+    noises = []
+    for path in sorted(folder.iterdir()):
+        kind, _, rest = path.stem.partition("-")
+        if kind in WITH_VOICE or not rest[:1].isdigit():
+            continue
+        blocks = [np.zeros(0, np.float32)]
+        with open_audio_file(path) as file:
+            try:
+                blocks.extend(read_blocks(file))
+            except AudioFileError as error:
+                print(error)
+            samples = resample(np.concatenate(blocks), file.samplerate, sampling_rate)
+        noises.append(Noise(path.name, kind, int(rest[0]), samples))
+    if not noises:
+        raise CorpusError(f"{folder} holds no recordings of ESC-10, such as rain-1-17367-A.opus")
+    return noises

@@ -1,0 +1,119 @@
+"""Run a day of stream time through the listener: memory must not grow, times must stay exact.
+
+A stream of silence with an utterance now and then, of which each is known to the sample, goes
+through the engine as fast as it can. Memory is the process's resident set. Every segment must lie
+exactly as far from the last one like it as its utterance does.
+
+    pip install -e ".[train,export]"
+    python benchmarks/soak.py --hours 24
+
+The last line is one JSON document.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from tqdm import tqdm
+
+sys.path += [str(Path(__file__).resolve().parents[1] / folder) for folder in ("export", "train")]
+
+from command import add_arguments, run_benchmark
+from emo_listen import EmotionModel, SegmentEvent, listen
+from recordings import bundled_speech
+from timing import machine, print_machine
+
+PERIOD = 120
+"""Seconds from one utterance to the next."""
+
+UTTERANCE = (5.5, 8.5)
+"""Where an utterance lies in the bundled sample, in seconds."""
+
+WARM_UP = 0.02
+"""Fraction of the stream after which memory is first taken."""
+
+
+class Stream:
+    """Hours of silence with the same utterance at every `PERIOD`, in blocks of a second."""
+
+    live = False
+
+    def __init__(self, utterance: np.ndarray, sampling_rate: int, hours: float) -> None:
+        """Make a stream of `hours` with `utterance` (n_samples,) at a rate in Hz."""
+        self.sampling_rate = sampling_rate
+        self.seconds = round(hours * 3600)
+        self.resident: list[int] = []
+        self._period = np.zeros(PERIOD * sampling_rate, np.float32)
+        self._period[sampling_rate : sampling_rate + len(utterance)] = utterance
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Yield blocks float32 (n_samples,), and note the resident memory each minute."""
+        process = psutil.Process()
+        for second in tqdm(range(self.seconds), unit="s", unit_scale=True, desc="stream"):
+            if second % 60 == 0:
+                self.resident.append(process.memory_info().rss)
+            start = second % PERIOD * self.sampling_rate
+            yield self._period[start : start + self.sampling_rate]
+
+
+def parse_args(argv: list[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_arguments(parser)
+    parser.add_argument("--hours", type=float, default=24.0, help="of stream time (default: 24)")
+    return parser.parse_args(argv)
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Run the stream, and return the JSON document.
+
+    Raises:
+        ModelError: the model cannot be loaded.
+    """
+    told = machine()
+    model = EmotionModel.load(args.model)
+    rate = model.sampling_rate
+    first, last = (round(at * rate) for at in UTTERANCE)
+    stream = Stream(bundled_speech(rate)[first:last], rate, args.hours)
+    begun = time.perf_counter()
+    segments = [event for event in listen(stream, model=model) if isinstance(event, SegmentEvent)]
+    seconds = time.perf_counter() - begun
+    resident = np.array(stream.resident) / 2**20
+    settled = resident[int(len(resident) * WARM_UP) :]
+    ends = np.array([round(event.end * rate) for event in segments])
+    each = len(ends) // (stream.seconds // PERIOD)
+    drift = np.abs(np.diff(ends[::each]) - PERIOD * rate).max()
+    print_machine(told)
+    print(
+        f"{args.hours:g} h of stream in {seconds:.0f} s ({stream.seconds / seconds:.0f} times real "
+        f"time), {len(segments)} segments, off by at most {drift} samples\n"
+        f"resident memory {settled[0]:.1f} MiB after warming up, {settled[-1]:.1f} MiB at the end, "
+        f"at most {settled.max():.1f} MiB: grew by {settled.max() - settled[0]:.1f} MiB"
+    )
+    return {
+        "benchmark": "soak",
+        "model": model.name,
+        "hours": args.hours,
+        "seconds": round(seconds, 1),
+        "segments": len(segments),
+        "largest_drift_samples": int(drift),
+        "resident_mib": {
+            "settled": round(float(settled[0]), 2),
+            "end": round(float(settled[-1]), 2),
+        }
+        | {"largest": round(float(settled.max()), 2)},
+        "machine": told,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(run_benchmark(parse_args, run))

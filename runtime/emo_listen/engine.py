@@ -1,0 +1,255 @@
+"""The engine, one for live and recorded sound: samples -> speech -> windows -> labels -> events.
+
+Samples come at the model's rate, in pieces of any size; events depend on the samples only. While
+somebody speaks, a window ends `FIRST_WINDOW` seconds after the beginning and then every hop. It
+looks back over one window's length, at most to `PRE_ROLL` before the speech. One more ends when
+the speech is known to be over.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emo_listen.errors import AudioInputError
+from emo_listen.events import (
+    Event,
+    GapEvent,
+    ProvisionalEvent,
+    SegmentEvent,
+    WindowEvent,
+)
+from emo_listen.model import MIN_SECONDS, EmotionModel
+from emo_listen.settings import UNCERTAIN
+from emo_listen.smoothing import MIN_LEAD, Smoother
+from emo_listen.vad import VAD_RATE, SpeechDetector, SpeechEnd, SpeechStart
+
+FIRST_WINDOW = 1.0
+"""Seconds of speech after which the first window ends (one window's length, where shorter)."""
+
+MIN_SEGMENT = 0.5
+"""Seconds of speech below which nothing is claimed: too little to tell an emotion from, and what
+short noises that pass for speech last."""
+
+PRE_ROLL = 1.0
+"""Seconds before the speech back to which windows look, though not into earlier speech. Models
+learn from whole clips, with the silence around the speech: on CREMA-D's validation clips, cut to
+the speech, 0.67 were right with 0.1 s before it, 0.74 with 0.5 s, 0.78 with 1 s."""
+
+SWITCH_LAG = 1.0
+"""Seconds by which a change of emotion precedes its lead in the smoothed probabilities."""
+
+RELAPSE = 0.1
+"""Probability by which the confidence must fall short before a label becomes `uncertain` again."""
+
+
+class Region:
+    """A stretch of speech that has not ended, and what is known of it."""
+
+    def __init__(self, start: int, context: int, first_end: int) -> None:
+        """Begin at sample `start`, with windows back to `context`, the first to `first_end`."""
+        self.start = start
+        self.context = context
+        self.next_end = first_end
+        self.last_end = start
+        self.smoother = Smoother()
+        self.segment_start = start
+        self.shown: str | None = None
+
+
+class Engine:
+    """Turns one stream of mono samples into events."""
+
+    def __init__(
+        self,
+        model: EmotionModel,
+        *,
+        window: float,
+        hop: float,
+        vad: bool = True,
+        emit: Emit = "segments",
+    ) -> None:
+        """Prepare for a stream.
+
+        Args:
+            model: what tells the emotions; its rate is that of the samples.
+            window: seconds that one prediction looks at.
+            hop: seconds from one window's end to the next.
+            vad: whether to compute and claim only where somebody speaks.
+            emit: which events are wanted.
+
+        Raises:
+            AudioInputError: `window` or `hop` is unusable, or the model takes another rate than
+                the speech detector.
+        """
+        if not (math.isfinite(window) and window >= MIN_SECONDS):
+            raise AudioInputError(
+                f"a window of {window:g} s is unusable: give {MIN_SECONDS} s or more"
+            )
+        if not (0 < hop <= window):
+            raise AudioInputError(
+                f"a hop of {hop:g} s is unusable: give more than 0 and at most the window, "
+                f"{window:g} s"
+            )
+        if vad and model.sampling_rate != VAD_RATE:
+            raise AudioInputError(
+                f"{model.name} takes sound at {model.sampling_rate} Hz, the speech detector at "
+                f"{VAD_RATE} Hz: give --no-vad (vad=False)"
+            )
+        self._model = model
+        self._rate = model.sampling_rate
+        self._labels = model.labels
+        self._window = round(window * self._rate)
+        self._hop = max(1, round(hop * self._rate))
+        self._first = min(self._window, round(FIRST_WINDOW * self._rate))
+        self._emit = emit
+        self._detector = SpeechDetector() if vad else None
+        self._recent = np.zeros(0, np.float32)
+        self._kept = self._window + round((FIRST_WINDOW + PRE_ROLL) * self._rate)
+        self._received = 0
+        self._region: Region | None = None
+        self._heard_until = 0
+        self._latency = 0.0
+
+    @property
+    def latency(self) -> float:
+        """Time that the last prediction took, in seconds; 0 before the first."""
+        return self._latency
+
+    @property
+    def received(self) -> int:
+        """Samples taken so far."""
+        return self._received
+
+    @property
+    def speaking(self) -> bool:
+        """Whether somebody speaks; always, where nobody asks the detector."""
+        return self._detector is None or self._detector.speaking
+
+    def push(self, samples: NDArray[np.float32]) -> Iterator[Event]:
+        """Take `samples`, float32 (n,), and yield what is heard by their end."""
+        self._recent = np.concatenate((self._recent[-self._kept :], samples))
+        self._received += len(samples)
+        if self._detector is None:
+            if self._region is None and len(samples):
+                self._begin(self._received - len(samples))
+        else:
+            for change in self._detector.push(samples):
+                yield from self._take(change)
+        yield from self._due_windows(self._received)
+
+    def gap(self, seconds: float, reason: Literal["overflow", "device"]) -> Iterator[Event]:
+        """End what is open, and mark that sound is missing here; nothing is heard across it."""
+        yield from self.finish()
+        yield GapEvent(time=self._received / self._rate, seconds=round(seconds, 3), reason=reason)
+
+    def finish(self) -> Iterator[Event]:
+        """Yield what is still open at the end of the stream."""
+        end: SpeechEnd | None = SpeechEnd(self._received, known=self._received)
+        if self._detector is not None:
+            end = self._detector.finish()
+        if end is not None and self._region is not None:
+            yield from self._end(end)
+        self._heard_until = self._received
+
+    def _take(self, change: SpeechStart | SpeechEnd) -> Iterator[Event]:
+        if isinstance(change, SpeechStart):
+            self._begin(change.at)
+        else:
+            yield from self._end(change)
+
+    def _begin(self, at: int) -> None:
+        context = max(self._heard_until, at - round(PRE_ROLL * self._rate))
+        self._region = Region(at, context, at + self._first)
+
+    def _end(self, end: SpeechEnd) -> Iterator[Event]:
+        """Yield the windows up to the end of speech, and the segment that ends with it."""
+        yield from self._due_windows(end.known)
+        region, self._region = self._region, None
+        assert region is not None
+        self._heard_until = end.at
+        least = MIN_SECONDS if self._detector is None else MIN_SEGMENT
+        if end.at - region.start < min(least * self._rate, self._window):
+            return
+        if region.last_end < end.known:
+            yield from self._hear(region, end.known)
+        yield from self._close_segment(region, end.at, region.smoother.probabilities)
+
+    def _due_windows(self, until: int) -> Iterator[Event]:
+        region = self._region
+        while region is not None and region.next_end <= until:
+            yield from self._hear(region, region.next_end)
+            region.next_end += self._hop
+
+    def _hear(self, region: Region, end: int) -> Iterator[Event]:
+        """Predict the window that ends at `end`, and take it into the region's label."""
+        start = max(region.context, end - self._window, self._received - len(self._recent))
+        offset = self._received - len(self._recent)
+        samples = self._recent[start - offset : end - offset]
+        begun = time.perf_counter()
+        prediction = self._model.predict(samples, self._rate)
+        region.last_end = end
+        self._latency = time.perf_counter() - begun
+        if self._emit != "segments":
+            yield WindowEvent(
+                start=start / self._rate,
+                end=end / self._rate,
+                label=prediction.label,
+                confidence=round(prediction.confidence, 4),
+                scores={label: round(score, 4) for label, score in prediction.scores.items()},
+            )
+        probabilities = np.array([prediction.scores[label] for label in self._labels])
+        smoother = region.smoother
+        had = smoother.label is not None
+        if smoother.push(probabilities, end / self._rate, len(samples) / self._window) and had:
+            boundary = round((smoother.rival_since - SWITCH_LAG) * self._rate)
+            if boundary >= region.segment_start + round(MIN_LEAD * self._rate):
+                yield from self._close_segment(region, boundary, smoother.before_lead)
+        yield from self._provisional(region, end)
+
+    def _close_segment(
+        self, region: Region, end: int, probabilities: NDArray[np.float64]
+    ) -> Iterator[Event]:
+        if self._emit != "windows":
+            yield SegmentEvent(
+                start=region.segment_start / self._rate,
+                end=end / self._rate,
+                **self._told(probabilities, self._model.settings.uncertain_below),
+            )
+        region.segment_start = end
+        region.shown = None
+
+    def _provisional(self, region: Region, end: int) -> Iterator[Event]:
+        """Yield what the open segment is taken for, where that differs from what was said."""
+        if self._emit == "windows":
+            return
+        needed = self._model.settings.uncertain_below
+        if region.shown not in (None, UNCERTAIN):
+            needed -= RELAPSE
+        smoother = region.smoother
+        told = self._told(smoother.probabilities, needed, smoother.label)
+        if told["label"] == region.shown:
+            return
+        region.shown = told["label"]
+        yield ProvisionalEvent(
+            start=region.segment_start / self._rate, end=end / self._rate, **told
+        )
+
+    def _told(
+        self, probabilities: NDArray[np.float64], needed: float, label: int | None = None
+    ) -> dict:
+        best = int(probabilities.argmax()) if label is None else label
+        confidence = float(probabilities[best])
+        return {
+            "label": UNCERTAIN if confidence < needed else self._labels[best],
+            "confidence": round(confidence, 4),
+            "scores": {
+                name: round(float(p), 4)
+                for name, p in zip(self._labels, probabilities, strict=True)
+            },
+        }

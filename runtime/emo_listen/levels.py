@@ -1,0 +1,139 @@
+"""How loud the sound is, and whether it is such that no label can be trusted."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEAST_DBFS = -120.0
+"""Level reported for digital silence, in dBFS: below the noise of any converter."""
+
+FRAME_SECONDS = 0.1
+"""Sound that is judged at once, in seconds."""
+
+SILENT_DBFS = -85.0
+"""Level below which there is not even a microphone's own noise, in dBFS. That noise lies between
+-70 and -40 dBFS (the quietest pauses of CREMA-D are at -53); a muted or unplugged input gives
+zeros, or the -98 dBFS of 16 bits' last place."""
+
+SILENT_SECONDS = 10.0
+"""Time without any sound after which the input is held to be muted, in seconds. Recordings that
+were cut and padded with zeros, as in ESC-10, have up to 4.4 s of it."""
+
+FULL_SCALE = 0.999
+"""Magnitude from which a sample is at full scale: converters stop a little below 1."""
+
+CLIPPED_SECONDS = 10.0
+"""Time over which clipped samples are counted, in seconds: a shout or a door is no warning."""
+
+CLIPPED_SHARE = 0.01
+"""Share of samples at full scale from which the sound is held to be overdriven. CREMA-D reaches
+0.0012 in any 10 s, ESC-10 0.0094; speech of CREMA-D clipped by 18 dB has 0.035."""
+
+FIRST_PAUSE = 60.0
+"""Least time between two warnings of one kind, in seconds; it doubles with each one."""
+
+LONGEST_PAUSE = 3600.0
+"""Where that doubling ends, in seconds."""
+
+
+@dataclass(frozen=True)
+class LevelWarning:
+    """The input has been silent or clipped for long."""
+
+    time: float
+    """Up to where it has been so, in seconds of stream time."""
+
+    seconds: float
+    """For how long it has been so, in seconds."""
+
+    reason: Literal["silent", "clipped"]
+    """`silent`: not even a microphone's own noise; `clipped`: overdriven."""
+
+
+def level_dbfs(block: NDArray[np.float32]) -> float:
+    """Root mean square of `block`, float32 (n_samples,), in dB of full scale.
+
+    Returns:
+        At least -120 (also for an empty block); 0 for a square wave of amplitude 1, -3.01 for
+        such a sine.
+    """
+    if len(block) == 0:
+        return LEAST_DBFS
+    return _decibels(float(np.sqrt(np.mean(np.square(block, dtype=np.float64)))))
+
+
+class LevelWatch:
+    """Warns when the input has been silent or clipped for long: once each time, seldom often.
+
+    Push the sound as the device gives it: resampling moves clipped samples off full scale.
+    """
+
+    def __init__(self, sampling_rate: int) -> None:
+        """Watch sound at `sampling_rate` in Hz."""
+        self._sampling_rate = sampling_rate
+        self._frame_length = max(1, round(sampling_rate * FRAME_SECONDS))
+        self._pending = np.zeros(0, np.float32)
+        self._frames = 0
+        self._silent_frames = 0
+        self._clipped: deque[float] = deque(maxlen=round(CLIPPED_SECONDS / FRAME_SECONDS))
+        self._silent_episodes = _Episodes()
+        self._clipped_episodes = _Episodes()
+
+    def push(self, block: NDArray[np.float32]) -> list[LevelWarning]:
+        """Take `block`, float32 (n_samples,), and return the warnings that are due.
+
+        They depend on the samples alone, not on how these are cut into blocks.
+        """
+        samples = np.concatenate([self._pending, block])
+        whole = len(samples) - len(samples) % self._frame_length
+        self._pending = samples[whole:]
+        warnings = []
+        for frame in samples[:whole].reshape(-1, self._frame_length):
+            warnings += self._judge(frame)
+        return warnings
+
+    def _judge(self, frame: NDArray[np.float32]) -> list[LevelWarning]:
+        self._frames += 1
+        time = self._frames * self._frame_length / self._sampling_rate
+        # The deviation, not the level: an input that is dead may still have a constant offset.
+        silent = _decibels(float(frame.std(dtype=np.float64))) < SILENT_DBFS
+        self._silent_frames = self._silent_frames + 1 if silent else 0
+        silence = self._silent_frames * self._frame_length / self._sampling_rate
+        self._clipped.append(float(np.mean(np.abs(frame) >= FULL_SCALE)))
+        clipped = sum(self._clipped) >= CLIPPED_SHARE * (self._clipped.maxlen or 1)
+        warnings = []
+        if self._silent_episodes.warns(silence >= SILENT_SECONDS, time):
+            warnings.append(LevelWarning(time, silence, "silent"))
+        if self._clipped_episodes.warns(clipped, time):
+            warnings.append(LevelWarning(time, min(time, CLIPPED_SECONDS), "clipped"))
+        return warnings
+
+
+class _Episodes:
+    """Says when to warn: once an episode, and not again before a pause that doubles."""
+
+    def __init__(self) -> None:
+        self._warned = False
+        self._next = 0.0
+        self._pause = FIRST_PAUSE
+
+    def warns(self, bad: bool, time: float) -> bool:
+        """Whether to warn at `time` in seconds, where it is `bad` or not."""
+        if not bad:
+            self._warned = False
+            return False
+        if self._warned or time < self._next:
+            return False
+        self._warned = True
+        self._next = time + self._pause
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        return True
+
+
+def _decibels(amplitude: float) -> float:
+    return max(LEAST_DBFS, float(20 * np.log10(max(amplitude, 1e-12))))

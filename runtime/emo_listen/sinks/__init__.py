@@ -1,0 +1,1 @@
+"""Where events go: lines, a live view, files, clients on the network."""

@@ -1,0 +1,218 @@
+"""What the live view shows, and how it is drawn; `live.py` puts it on the terminal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.text import Text
+
+from emo_listen.colours import OTHER_ON_TERMINAL, TERMINAL
+from emo_listen.events import (
+    Event,
+    GapEvent,
+    ProvisionalEvent,
+    SegmentEvent,
+    StatusEvent,
+    WarningEvent,
+    WindowEvent,
+)
+from emo_listen.sinks.text import WARNING_REASONS
+
+LOWEST_LEVEL = -60.0
+"""Level at the left end of the meter, in dB of full scale; the right end is 0."""
+
+LOUD_LEVEL = -9.0
+"""Level from which the meter warns, in dB of full scale: speech has peaks 9 to 15 dB above its
+mean, so that they are cut off."""
+
+WARNING_SECONDS = 10.0
+"""How long a warning is shown, in seconds of stream time."""
+
+STALLED_SECONDS = 1.5
+"""Time without news of the stream after which the view says so, in seconds."""
+
+HINT = "  Ctrl-C ends"
+"""What stands at the foot where there is room."""
+
+LINES_FOR_SEGMENTS = 4
+"""Lines of the terminal that are left to segments before bars are given up for them."""
+
+LIGHT_WIDTH = 21
+"""Columns of what stands beside the meter, so that its length does not change."""
+
+LINES_BESIDE_BARS = 5
+"""Lines of the view without its bars, at most."""
+
+NARROW = 60
+"""Columns below which the view leaves out what is dispensable."""
+
+
+@dataclass(frozen=True)
+class LiveState:
+    """All that the view shows."""
+
+    status: StatusEvent | None = None
+    """The latest status."""
+
+    now: ProvisionalEvent | None = None
+    """What the segment that has not ended is taken for."""
+
+    scores: dict[str, float] = field(default_factory=dict)
+    """The latest probabilities, 0 to 1; empty where nobody speaks."""
+
+    gaps: int = 0
+    """Times that the device was gone."""
+
+    overflows: int = 0
+    """Times that sound was lost because this machine was too slow."""
+
+    lost: float = 0.0
+    """Sound that was lost, in seconds."""
+
+    warning: WarningEvent | None = None
+    """The latest warning."""
+
+    def after(self, event: Event) -> LiveState:
+        """Return the state once `event` has come."""
+        match event:
+            case StatusEvent():
+                heard = event.speech or self.now is not None
+                return replace(self, status=event, scores=self.scores if heard else {})
+            case WindowEvent():
+                return replace(self, scores=event.scores)
+            case ProvisionalEvent():
+                return replace(self, now=event, scores=event.scores)
+            case SegmentEvent():
+                return replace(self, now=None)
+            case GapEvent(reason="device"):
+                return replace(self, gaps=self.gaps + 1, lost=self.lost + event.seconds)
+            case GapEvent():
+                return replace(self, overflows=self.overflows + 1, lost=self.lost + event.seconds)
+            case WarningEvent():
+                return replace(self, warning=event)
+
+
+@dataclass(frozen=True)
+class LiveView:
+    """A state, drawn to the terminal's width and height."""
+
+    state: LiveState
+    title: str
+    """What is listened to, and with which model."""
+
+    labels: list[str]
+    """The model's labels, in the order of their bars."""
+
+    stalled: float = 0.0
+    """Time since the latest status, in seconds of the wall clock."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield lines, none longer than the terminal is wide."""
+        width = options.max_width
+        bars = list(self._bars(width))
+        if console.size.height < len(bars) + LINES_FOR_SEGMENTS + LINES_BESIDE_BARS:
+            bars = []
+        lines = [self._head(width), self._meter(width), self._now(), *bars, self._foot(width)]
+        warning = self._warning()
+        for line in [*lines, *([warning] if warning else [])]:
+            line.no_wrap = True
+            line.truncate(width, overflow="ellipsis")
+            yield line
+
+    @property
+    def _name_width(self) -> int:
+        return max(len(label) for label in [*self.labels, "level"])
+
+    def _head(self, width: int) -> Text:
+        status = self.state.status
+        clock = _clock(status.time if status else 0.0)
+        title = Text(self.title, style="bold")
+        title.truncate(max(0, width - len(clock) - 1), overflow="ellipsis")
+        return Text.assemble(title, " " * (width - title.cell_len - len(clock)), (clock, "dim"))
+
+    def _meter(self, width: int) -> Text:
+        status = self.state.status
+        if self.stalled > STALLED_SECONDS:
+            light = Text(f"  ○ no sound for {self.stalled:.0f} s", "red")
+        elif status is None:
+            light = Text("  ○ waiting for sound", "dim")
+        elif status.speech:
+            light = Text("  ● speech", "bold green")
+        else:
+            light = Text("  ○ no speech", "dim")
+        light.pad_right(LIGHT_WIDTH - light.cell_len)
+        level = status.level if status else LOWEST_LEVEL
+        share = 1 - max(LOWEST_LEVEL, min(level, 0.0)) / LOWEST_LEVEL
+        numbers = f" {level:4.0f} dB" if width >= NARROW else ""
+        length = width - self._name_width - 2 - len(numbers) - light.cell_len
+        return Text.assemble(
+            (f"{'level':<{self._name_width}}  ", "dim"),
+            _bar(share, length, "yellow" if level > LOUD_LEVEL else "green"),
+            (numbers, "dim"),
+            light,
+        )
+
+    def _now(self) -> Text:
+        name = (f"{'now':<{self._name_width}}  ", "dim")
+        now, status = self.state.now, self.state.status
+        if now is None:
+            return Text.assemble(name, ("-", "dim"))
+        end = max(now.end, status.time if status else 0.0)
+        return Text.assemble(
+            name,
+            (now.label, f"bold {TERMINAL.get(now.label, OTHER_ON_TERMINAL)}"),
+            f"  {now.confidence:.0%}",
+            (f"  for {end - now.start:.1f} s", "dim"),
+        )
+
+    def _bars(self, width: int) -> list[Text]:
+        lines = []
+        best = max(self.state.scores, key=self.state.scores.__getitem__, default=None)
+        for label in self.labels:
+            score = self.state.scores.get(label)
+            colour = TERMINAL.get(label, OTHER_ON_TERMINAL)
+            numbers = "     -" if score is None else f"  {score:4.0%}"
+            lines.append(
+                Text.assemble(
+                    (f"{label:<{self._name_width}}  ", "bold" if label == best else "dim"),
+                    _bar(score or 0.0, width - self._name_width - 2 - len(numbers), colour),
+                    (numbers, "bold" if label == best else "dim"),
+                )
+            )
+        return lines
+
+    def _foot(self, width: int) -> Text:
+        state, status = self.state, self.state.status
+        parts = []
+        if status:
+            parts = [f"latency {status.latency * 1000:.0f} ms", f"load {status.load:.0%}"]
+        if width >= NARROW or state.overflows:
+            parts.append(f"overflows {state.overflows}")
+        if width >= NARROW or state.gaps:
+            parts.append(f"gaps {state.gaps}")
+        if state.lost:
+            parts.append(f"lost {state.lost:.1f} s")
+        text = "  ".join(parts)
+        if len(text) + len(HINT) <= width:
+            text += HINT
+        trouble = state.lost or (status and status.load >= 1)
+        return Text(text, "red" if trouble else "dim")
+
+    def _warning(self) -> Text | None:
+        warning, status = self.state.warning, self.state.status
+        if warning is None or (status and status.time > warning.time + WARNING_SECONDS):
+            return None
+        return Text(f"for {warning.seconds:.0f} s {WARNING_REASONS[warning.reason]}", "yellow")
+
+
+def _bar(share: float, length: int, colour: str) -> Text:
+    """Return `length` characters, a `share` (0 to 1) of them filled."""
+    length = max(length, 0)
+    filled = round(share * length)
+    return Text.assemble(("━" * filled, colour), ("─" * (length - filled), "bright_black"))
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"

@@ -1,0 +1,111 @@
+"""Predictions -> one label at a time that does not flicker.
+
+The windows' probabilities are averaged in the logarithm over time, the newest weighing most. The
+label changes only where another one has led by a margin for a least time.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+TIME_CONSTANT = 1.0
+"""Seconds after which a window weighs e times less than the newest."""
+
+SWITCH_MARGIN = 0.1
+"""Probability by which another label must lead the present one."""
+
+MIN_LEAD = 1.0
+"""Seconds for which it must lead before it takes over: the least duration of a label."""
+
+_FLOOR = 1e-6
+"""Least probability whose logarithm is averaged: one window alone rules nothing out."""
+
+
+class Smoother:
+    """Smooths the predictions of one stretch of speech."""
+
+    def __init__(self) -> None:
+        """Begin with no prediction."""
+        self._mean: NDArray[np.float64] | None = None
+        self._weight = 0.0
+        self._last = 0.0
+        self._label: int | None = None
+        self._rival: int | None = None
+        self._rival_since = 0.0
+        self._before_lead: NDArray[np.float64] | None = None
+
+    @property
+    def label(self) -> int | None:
+        """Index of the present label; None before the first prediction."""
+        return self._label
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """Smoothed probabilities (n_labels,), which add up to 1.
+
+        Raises:
+            ValueError: there was no prediction.
+        """
+        if self._mean is None:
+            raise ValueError("no prediction has been taken")
+        exponentials = np.exp(self._mean - self._mean.max())
+        return exponentials / exponentials.sum()
+
+    def push(self, probabilities: NDArray[np.float64], time: float, weight: float = 1.0) -> bool:
+        """Take a window's prediction.
+
+        Args:
+            probabilities: (n_labels,), 0 to 1.
+            time: end of the window, in seconds; not before that of the last.
+            weight: of this window beside others, above 0.
+
+        Returns:
+            Whether the label has changed, or is the first.
+        """
+        logs = np.log(np.maximum(probabilities, _FLOOR))
+        before = None if self._mean is None else self.probabilities
+        if self._mean is None:
+            self._mean, self._weight = logs, weight
+        else:
+            kept = self._weight * math.exp(-(time - self._last) / TIME_CONSTANT)
+            self._weight = kept + weight
+            self._mean = self._mean + (logs - self._mean) * (weight / self._weight)
+        self._last = time
+        return self._decide(time, before)
+
+    def _decide(self, time: float, before: NDArray[np.float64] | None) -> bool:
+        smoothed = self.probabilities
+        best = int(smoothed.argmax())
+        if self._label is None:
+            self._label = best
+            return True
+        if best == self._label or smoothed[best] - smoothed[self._label] < SWITCH_MARGIN:
+            self._rival = None
+            return False
+        if best != self._rival:
+            if self._rival is None:
+                self._before_lead = before
+            self._rival, self._rival_since = best, time
+        if time - self._rival_since < MIN_LEAD:
+            return False
+        self._label, self._rival = best, None
+        return True
+
+    @property
+    def rival_since(self) -> float:
+        """Since when the label that took over last had been leading, in seconds."""
+        return self._rival_since
+
+    @property
+    def before_lead(self) -> NDArray[np.float64]:
+        """Smoothed probabilities (n_labels,) just before that.
+
+        Raises:
+            ValueError: no label has had a rival.
+        """
+        if self._before_lead is None:
+            raise ValueError("no label has had a rival")
+        return self._before_lead

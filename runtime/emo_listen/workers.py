@@ -1,0 +1,176 @@
+"""Processes that analyse files, each with a model of its own.
+
+A file that kills its process, as a damaged one can in a decoder, costs that file alone: it is
+named, and another process goes on with the rest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import signal
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from emo_listen.errors import EmoListenError
+from emo_listen.events import Emit, ProvisionalEvent, StatusEvent
+from emo_listen.listener import listen
+from emo_listen.model import EmotionModel
+from emo_listen.sinks.jsonl import event_row
+
+PROGRESS_SECONDS = 2.0
+"""Sound between two reports of how far a file has been heard, in seconds."""
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """What every file is heard with: the arguments of `listen`."""
+
+    model: Path | None
+    """Folder of the model; the bundled one where None."""
+
+    window: float
+    """Sound that the model looks at, at once, in seconds."""
+
+    hop: float
+    """Time from one look to the next, in seconds."""
+
+    vad: bool
+    """Whether speech is detected first."""
+
+    emit: Emit
+    """Which labels are kept."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a file has been heard; the last one of a file is `done`."""
+
+    file: str
+    """The file."""
+
+    seconds: float
+    """Sound heard so far, in seconds."""
+
+    done: bool = False
+    """Whether nothing more comes of it."""
+
+    events: Path | None = None
+    """JSON Lines of its events, once it is done: where it is damaged, of what lies before."""
+
+    error: str | None = None
+    """Why it cannot be read, or not to its end."""
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    connection: Connection
+    file: str | None = None
+    """What it is at work on."""
+
+
+def analyse_files(
+    files: Sequence[str], *, hearing: Hearing, jobs: int, folder: Path
+) -> Generator[Progress, None, None]:
+    """Analyse files in parallel; yield how far each has come.
+
+    Closing the iterator ends the processes.
+
+    Args:
+        files: The sound files.
+        hearing: What they are heard with.
+        jobs: Processes, each of one thread.
+        folder: Where the events of files are kept until they are taken.
+    """
+    # Forked processes would share the locks of onnxruntime's and rich's threads.
+    context = multiprocessing.get_context("spawn")
+    waiting = list(reversed(files))
+    workers: dict[Connection, _Worker] = {}
+
+    def start() -> None:
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_work, args=(theirs, hearing, folder), daemon=True)
+        process.start()
+        theirs.close()
+        workers[ours] = _Worker(process, ours)
+        give(workers[ours])
+
+    def give(worker: _Worker) -> None:
+        worker.file = waiting.pop() if waiting else None
+        # Where it has died, reading from it will tell.
+        with contextlib.suppress(BrokenPipeError):
+            worker.connection.send(worker.file)
+        if worker.file is None:
+            del workers[worker.connection]
+            worker.connection.close()
+            worker.process.join()
+
+    try:
+        for _ in range(min(jobs, len(files))):
+            start()
+        while workers:
+            for connection in wait(list(workers)):
+                worker = workers[connection]  # type: ignore[index]
+                try:
+                    progress: Progress = worker.connection.recv()
+                except (EOFError, ConnectionResetError):
+                    worker.process.join()
+                    del workers[worker.connection]
+                    assert worker.file is not None
+                    reason = f"the process that read it died (exit code {worker.process.exitcode})"
+                    yield Progress(worker.file, 0.0, done=True, error=reason)
+                    if waiting:
+                        start()
+                    continue
+                yield progress
+                if progress.done:
+                    give(worker)
+    finally:
+        for worker in workers.values():
+            worker.process.terminate()
+            worker.process.join()
+
+
+def _work(connection: Connection, hearing: Hearing, folder: Path) -> None:
+    """Analyse the files whose names come, until None comes or the parent is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us.
+    model = EmotionModel.load(hearing.model)
+    try:
+        while (file := connection.recv()) is not None:
+            _analyse(file, connection, model, hearing, folder)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass  # The parent was killed: what was not finished is done by the next run.
+
+
+def _analyse(
+    file: str, connection: Connection, model: EmotionModel, hearing: Hearing, folder: Path
+) -> None:
+    seconds = 0.0
+    events = folder / f"{multiprocessing.current_process().pid}.jsonl"
+    try:
+        with events.open("w", encoding="utf-8") as lines:
+            for event in listen(
+                Path(file),
+                model=model,
+                window=hearing.window,
+                hop=hearing.hop,
+                vad=hearing.vad,
+                emit=hearing.emit,
+                status=True,
+            ):
+                if isinstance(event, StatusEvent):
+                    if event.time - seconds >= PROGRESS_SECONDS:
+                        seconds = event.time
+                        connection.send(Progress(file, seconds))
+                elif not isinstance(event, ProvisionalEvent):
+                    row = {"type": event.type, "file": file, **event_row(event)}
+                    lines.write(json.dumps(row) + "\n")
+    except (EmoListenError, OSError) as error:
+        connection.send(Progress(file, seconds, done=True, events=events, error=str(error)))
+    else:
+        connection.send(Progress(file, seconds, done=True, events=events))

@@ -1,0 +1,220 @@
+"""The engine: speech alone is heard, labels do not flicker, times are exact."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emo_listen import EmotionModel, GapEvent, ProvisionalEvent, SegmentEvent, WindowEvent
+from emo_listen.audio import load_audio
+from emo_listen.engine import FIRST_WINDOW, MIN_SEGMENT, Engine
+from emo_listen.errors import AudioInputError
+from emo_listen.events import Event, LabelEvent
+from emo_listen.vad import CHUNK, MIN_SILENCE, SpeechDetector, SpeechEnd, SpeechStart
+
+RATE = 16000
+
+
+@pytest.fixture(scope="module")
+def speech(sample_file: Path) -> np.ndarray:
+    """Sentences of a synthetic voice with half a second of silence and more between them."""
+    return load_audio(sample_file, RATE)
+
+
+def heard(engine: Engine, samples: np.ndarray, block: int = 320) -> list[Event]:
+    events: list[Event] = []
+    for start in range(0, len(samples), block):
+        events += engine.push(samples[start : start + block])
+    return events + list(engine.finish())
+
+
+def engine_of(model: EmotionModel, **options) -> Engine:
+    return Engine(model, **{"window": 3.0, "hop": 0.5, **options})
+
+
+def of_kind(events: Sequence[Event], kind: type) -> list:
+    return [event for event in events if isinstance(event, kind)]
+
+
+def test_regions_of_speech_are_found_where_they_were_put(speech):
+    word = speech[round(6.1 * RATE) : round(8.3 * RATE)]
+    places = [(RATE, RATE + len(word)), (5 * RATE, 5 * RATE + len(word))]
+    stream = np.zeros(9 * RATE, np.float32)
+    for start, end in places:
+        stream[start:end] = word
+    detector = SpeechDetector()
+    changes: list[SpeechStart | SpeechEnd] = []
+    for start in range(0, len(stream), 320):
+        changes += detector.push(stream[start : start + 320])
+    assert [type(change) for change in changes] == [SpeechStart, SpeechEnd] * 2
+    for (start, end), found_start, found_end in zip(
+        places, changes[::2], changes[1::2], strict=True
+    ):
+        assert start - 0.1 * RATE <= found_start.at <= start + 0.25 * RATE
+        assert abs(found_end.at - end) < 0.15 * RATE
+    assert not detector.speaking
+    assert detector.finish() is None
+
+
+def test_speech_that_the_stream_cuts_short_ends_with_it(speech):
+    detector = SpeechDetector()
+    stream = speech[round(6.3 * RATE) : round(7.5 * RATE) + 100]
+    assert [type(change) for change in detector.push(stream)] == [SpeechStart]
+    assert detector.finish() == SpeechEnd(len(stream), known=len(stream))
+    # Afterwards the detector begins anew, and counts on.
+    (start,) = detector.push(stream)
+    assert start.at >= len(stream)
+
+
+def test_nothing_is_computed_or_claimed_in_silence(bundled_model, monkeypatch):
+    def refuse(*_args, **_kwargs):
+        raise AssertionError("the model was asked")
+
+    monkeypatch.setattr(EmotionModel, "predict", refuse)
+    hiss = (1e-2 * np.random.default_rng(0).standard_normal(20 * RATE)).astype(np.float32)
+    for samples in (np.zeros(20 * RATE, np.float32), hiss):
+        assert heard(engine_of(bundled_model), samples) == []
+
+
+def test_a_steady_background_costs_nothing_and_hides_no_speech(speech, monkeypatch):
+    word = speech[round(6.1 * RATE) : round(8.3 * RATE)]
+    hiss = (3e-3 * np.random.default_rng(0).standard_normal(12 * RATE)).astype(np.float32)
+    noisy = hiss.copy()
+    noisy[8 * RATE : 8 * RATE + len(word)] += word
+    detector = SpeechDetector()
+    asked = []
+    network = detector._network.process_samples
+
+    def count(samples: list[float]) -> float:
+        asked.append(samples)
+        return network(samples)
+
+    monkeypatch.setattr(detector._network, "process_samples", count)
+    assert list(detector.push(noisy[: 7 * RATE])) == []
+    assert len(asked) < 10
+    start, end = detector.push(noisy[7 * RATE :])
+    assert isinstance(start, SpeechStart) and isinstance(end, SpeechEnd)
+    assert abs(start.at / RATE - 8.1) < 0.2
+    assert abs(end.at - 8 * RATE - len(word)) < 0.2 * RATE
+
+
+def test_segments_follow_the_speech(bundled_model, speech):
+    engine = engine_of(bundled_model)
+    told: list[tuple[float, Event]] = []
+    for start in range(0, len(speech), 320):
+        for event in engine.push(speech[start : start + 320]):
+            told.append((engine.received / RATE, event))
+    told += [(engine.received / RATE, event) for event in engine.finish()]
+    segments = of_kind([event for _, event in told], SegmentEvent)
+    assert len(segments) >= 4
+    for before, after in pairwise(segments):
+        assert before.end <= after.start
+    for segment in segments:
+        assert segment.end - segment.start >= MIN_SEGMENT
+        assert segment.confidence == max(segment.scores.values())
+        assert sum(segment.scores.values()) == pytest.approx(1, abs=1e-3)
+    chunk = CHUNK / RATE
+    for at, event in told:
+        if isinstance(event, ProvisionalEvent):
+            assert event.start + FIRST_WINDOW - chunk <= at <= event.end + 2 * chunk
+        elif isinstance(event, SegmentEvent) and event is not segments[-1]:
+            assert at - event.end <= MIN_SILENCE + 2 * chunk
+    # Every segment that is long enough was announced while it lasted.
+    for segment in segments:
+        if segment.end - segment.start > FIRST_WINDOW + chunk:
+            assert any(
+                isinstance(event, ProvisionalEvent) and event.start == segment.start
+                for _, event in told
+            )
+
+
+def test_windows_are_what_the_model_says_of_that_sound(bundled_model, speech):
+    windows = of_kind(heard(engine_of(bundled_model, emit="windows"), speech), WindowEvent)
+    assert len(windows) > 10
+    for event in windows[::4]:
+        samples = speech[round(event.start * RATE) : round(event.end * RATE)]
+        prediction = bundled_model.predict(samples, RATE)
+        assert event.label == prediction.label
+        assert event.confidence == pytest.approx(prediction.confidence, abs=6e-5)
+
+
+def test_without_vad_windows_end_after_a_second_and_then_every_hop(bundled_model, speech):
+    events = heard(engine_of(bundled_model, vad=False, emit="all", hop=0.75), speech[: 5 * RATE])
+    windows = of_kind(events, WindowEvent)
+    assert [event.end for event in windows] == [1.0, 1.75, 2.5, 3.25, 4.0, 4.75, 5.0]
+    assert [event.start for event in windows] == [0, 0, 0, 0.25, 1.0, 1.75, 2.0]
+    segments = of_kind(events, SegmentEvent)
+    assert (segments[0].start, segments[-1].end) == (0, 5)
+
+
+def test_what_is_emitted_can_be_chosen(bundled_model, speech):
+    kinds = {
+        emit: {type(event) for event in heard(engine_of(bundled_model, emit=emit), speech)}
+        for emit in ("windows", "segments", "all")
+    }
+    assert kinds["windows"] == {WindowEvent}
+    assert kinds["segments"] == {ProvisionalEvent, SegmentEvent}
+    assert kinds["all"] == {WindowEvent, ProvisionalEvent, SegmentEvent}
+
+
+@pytest.mark.parametrize("vad", [True, False])
+def test_pieces_of_any_size_give_the_same_segments(bundled_model, speech, vad):
+    samples = speech[: 5 * RATE]
+    expected = heard(engine_of(bundled_model, vad=vad), samples)
+    assert expected
+    for block in (64, 517, 16000):
+        found = of_kind(heard(engine_of(bundled_model, vad=vad), samples, block), SegmentEvent)
+        assert found == of_kind(expected, SegmentEvent)
+
+
+def test_a_gap_ends_what_is_open_and_nothing_is_heard_across_it(bundled_model, speech):
+    engine = engine_of(bundled_model, emit="all")
+    sentence = speech[round(6.2 * RATE) : round(8.0 * RATE)]
+    before = [*engine.push(sentence), *engine.gap(2.5, "device")]
+    after = [*engine.push(sentence), *engine.finish()]
+    gap = before[-1]
+    assert gap == GapEvent(time=len(sentence) / RATE, seconds=2.5, reason="device")
+    assert isinstance(before[-2], SegmentEvent)
+    assert before[-2].end == gap.time
+    labelled = [event for event in after if isinstance(event, LabelEvent)]
+    assert labelled
+    assert all(event.start >= gap.time for event in labelled)
+
+
+def test_times_stay_exact_after_hours(bundled_model, speech):
+    sentence = speech[round(6.2 * RATE) : round(9.0 * RATE)]
+    engine = engine_of(bundled_model)
+    first = of_kind([*engine.push(sentence), *engine.finish()], SegmentEvent)
+    hours = 100 * 3600 * RATE // CHUNK * CHUNK
+    # The engine counts samples: as if all these had been silence.
+    engine._received += hours
+    assert engine._detector is not None
+    engine._detector._position += hours
+    engine._detector._known += hours
+    engine._detector._earliest += hours
+    engine._heard_until += hours
+    again = of_kind([*engine.push(sentence), *engine.finish()], SegmentEvent)
+    shift = (len(sentence) + hours) / RATE
+    assert len(first) == len(again) > 0
+    for early, late in zip(first, again, strict=True):
+        assert round((late.end - early.end - shift) * RATE) == 0
+        assert dataclasses.replace(late, start=early.start, end=early.end) == early
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"window": 0.05}, "a window of 0.05 s is unusable"),
+        ({"window": float("nan")}, "unusable"),
+        ({"hop": 0.0}, "a hop of 0 s is unusable"),
+        ({"hop": 4.0}, "a hop of 4 s is unusable"),
+    ],
+)
+def test_unusable_options_are_named(bundled_model, options, message):
+    with pytest.raises(AudioInputError, match=message):
+        engine_of(bundled_model, **options)
