@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from emo_listen.errors import AudioInputError
 from emo_listen.events import (
+    Emit,
     Event,
     GapEvent,
     ProvisionalEvent,
