@@ -44,7 +44,7 @@ the speech, 0.67 were right with 0.1 s before it, 0.74 with 0.5 s, 0.78 with 1 s
 
 SWITCH_LAG = 1.75
 """Seconds by which a change of emotion precedes its lead in the smoothed probabilities: the median
-over 40 changes without a pause, spliced from validation clips of one speaker (quartiles 1.2, 2.3)."""
+of 40 changes without a pause, spliced from validation clips (quartiles 1.2 and 2.3)."""
 
 RELAPSE = 0.1
 """Probability by which the confidence must fall short before a label becomes `uncertain` again."""
