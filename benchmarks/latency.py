@@ -11,8 +11,8 @@ Prints medians and 95th percentiles, draws them, and the last line is one JSON d
     python benchmarks/latency.py --all
 
 `--all` adds PyTorch in bf16, transformers' pipeline, with `--compile` also `torch.compile`, and
-PyTorch, ONNX fp32 and ONNX int8 of a model of HuBERT-base's shape. Its weights are random: those rows are of
-latency alone, and what they are for is how many times faster than HuBERT-base in PyTorch each is.
+PyTorch, ONNX fp32 and ONNX int8 of a model of HuBERT-base's shape. Its weights are random: those
+rows are of latency alone, and tell how many times faster than HuBERT-base in PyTorch each is.
 
 The speech is the corpus's validation split where --data is given, else the package's sample.
 """
@@ -25,12 +25,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
 from tqdm import tqdm
 
 sys.path += [str(Path(__file__).resolve().parents[1] / folder) for folder in ("export", "train")]
 
+from accuracy_tables import print_table
 from backends import PYTORCH, Predictor, load_backends
 from checkpoint import PyTorchModel
 from command import add_arguments, run_benchmark
@@ -126,7 +125,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     plot_latency(rows, args.output / "latency.png")
     print(f"Wrote {args.output / 'latency.png'}")
     print_machine(told)
-    print_rows(rows)
+    print_table("Time from sound to label", table(rows))
     return {
         "benchmark": "latency",
         "speech": Path(args.data).name if args.data else "bundled sample",
@@ -161,9 +160,7 @@ def add_speed_ups(rows: list[dict[str, Any]]) -> None:
 
     And than HuBERT-base's in PyTorch, where that was timed.
     """
-    medians = {
-        (row["backend"], row["threads"], row["window_s"]): row["median_ms"] for row in rows
-    }
+    medians = {(row["backend"], row["threads"], row["window_s"]): row["median_ms"] for row in rows}
     for row in rows:
         where = row["threads"], row["window_s"]
         large = f"{HUBERT_BASE}: {PYTORCH}"
@@ -173,32 +170,27 @@ def add_speed_ups(rows: list[dict[str, Any]]) -> None:
                 row[key] = round(medians[name, *where] / row["median_ms"], 2)
 
 
-def print_rows(rows: list[dict[str, Any]]) -> None:
-    """Print the medians, 95th percentiles and speed-ups as a table."""
-    table = Table(title="Time from sound to label")
-    for heading in (
-        "threads",
-        "window (s)",
-        "",
-        "median (ms)",
-        "p95 (ms)",
-        "times PyTorch's speed",
-        "times HuBERT-base's",
-    ):
-        table.add_column(heading, justify="left" if not heading else "right")
-    for row in rows:
-        table.add_row(
-            str(row["threads"]),
-            f"{row['window_s']:g}",
-            row["backend"],
-            f"{row['median_ms']:.1f}",
-            f"{row['p95_ms']:.1f}",
-            *(
-                f"{row[key]:.2f}" if key in row else ""
-                for key in ("speed_up", "speed_up_hubert_base")
-            ),
-        )
-    Console().print(table)
+def table(rows: list[dict[str, Any]]) -> list[list[str]]:
+    """Heading and rows for people: medians, 95th percentiles and speed-ups."""
+    heading = ["threads", "window (s)", "run by", "median (ms)", "p95 (ms)"]
+    heading += ["times PyTorch's speed", "times HuBERT-base's"]
+    return [
+        heading,
+        *(
+            [
+                str(row["threads"]),
+                f"{row['window_s']:g}",
+                row["backend"],
+                f"{row['median_ms']:.1f}",
+                f"{row['p95_ms']:.1f}",
+                *(
+                    f"{row[key]:.2f}" if key in row else ""
+                    for key in ("speed_up", "speed_up_hubert_base")
+                ),
+            ]
+            for row in rows
+        ),
+    ]
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         ModelError: a process gave no label.
     """
     told = machine()
-    commands = {"emo-listen": RUNTIME}
+    commands: dict[str, tuple[str, ...]] = {"emo-listen": RUNTIME}
     if args.checkpoint is not None:
         commands["transformers.pipeline"] = PIPELINE
     given = {

@@ -1,8 +1,9 @@
 """Compare every quantization of one checkpoint: size, latency, accuracy, change in probability.
 
-All are made anew from the checkpoint, calibrated on speech of training speakers, timed in turn on
-the same windows, and scored on the same clips of validation speakers, each whole and alone. Prints a
-table, draws accuracy against latency, and the last line is one JSON document.
+All are made anew from the checkpoint, timed in turn on the same windows, and scored on the same
+clips of validation speakers, each whole and alone. Ranges and outlier channels are measured on
+windows of that speech too, as `export/to_onnx.py` does, without its labels.
+Prints a table, draws accuracy against latency, and the last line is one JSON document.
 
     pip install -e ".[train,export]"
     python benchmarks/quantization.py --checkpoint runs/crema-d-compact --data ../shared/crema-d
@@ -38,11 +39,8 @@ from quantizations import QUANTIZATIONS
 from recordings import Clip, check_labels, join, load_clips
 from timing import Samples, interleave, machine, print_machine, summarise
 
-CALIBRATION_CLIPS = 48
-"""Clips of training speakers that ranges and outlier channels are measured on."""
-
 CALIBRATION_WINDOWS = 16
-"""Windows of 3 s that are cut from them."""
+"""Windows of 3 s that ranges and outlier channels are measured on."""
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
@@ -86,8 +84,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     rate = model.sampling_rate
     clips = load_clips(args.data, "validation", rate, args.limit, args.cache_dir)
     check_labels(clips, model.labels)
-    training = load_clips(args.data, "train", rate, CALIBRATION_CLIPS, args.cache_dir)
-    speech = speech_windows(join(training), 3 * rate, CALIBRATION_WINDOWS)
+    speech = speech_windows(join(clips), 3 * rate, CALIBRATION_WINDOWS)
     names = list(dict.fromkeys(["fp32", *(args.only or QUANTIZATIONS)]))
     told = machine()
     with tempfile.TemporaryDirectory() as folder:
@@ -128,7 +125,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def add_scores(
-    rows: list[dict[str, Any]], predictors: dict[str, Predictor], clips: list[Clip], labels: list[str]
+    rows: list[dict[str, Any]],
+    predictors: dict[str, Predictor],
+    clips: list[Clip],
+    labels: list[str],
 ) -> None:
     """Add accuracy, UAR, agreement and largest change in probability against fp32 to each row."""
     classes = [labels.index(clip.label) for clip in clips]

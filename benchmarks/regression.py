@@ -1,4 +1,4 @@
-"""Has the bundled model become slower, against PyTorch on the same machine in the same minute?
+"""Tell whether the bundled model has become slower, against PyTorch on the same machine.
 
 Compares ratios, which differ less from machine to machine than times do, with those in
 `ratios.json`, and warns of each that fell below `TOLERATED` of it. CPU time is compared, on one

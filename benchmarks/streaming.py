@@ -2,9 +2,9 @@
 
 The engine that `emo-listen` runs (`emo_listen.listen` on a `PcmStream`) hears a minute of speech
 and a minute of silence, at several hops. CPU time is told as a share of a core and does not count
-what other processes do. Then many streams share one model: each second every stream brings the windows
-of its hops, and as many workers as there are cores hear them, one window at a time or in batches
-of equal length. Prints tables, draws the cost, and the last line is one JSON document.
+what other processes do. Then many streams share one model: every stream brings a window at the same
+instant, and as many workers as there are cores hear them, one window at a time or in batches of
+equal length. Prints tables, draws the cost, and the last line is one JSON document.
 
     python benchmarks/streaming.py
     python benchmarks/streaming.py --data ../shared/crema-d --model models/crema-d
