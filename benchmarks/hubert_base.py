@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from transformers import HubertConfig, HubertForSequenceClassification, Wav2Vec2FeatureExtractor
 
-HUBERT_BASE = "HuBERT-base's shape"
+HUBERT_BASE = "HuBERT-base"
 
 SEED = 0
 """Of the random weights."""

@@ -125,7 +125,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     plot_latency(rows, args.output / "latency.png")
     print(f"Wrote {args.output / 'latency.png'}")
     print_machine(told)
-    print_table("Time from sound to label", table(rows))
+    print_table("Time from sound to label, and how many times faster than PyTorch", table(rows))
     return {
         "benchmark": "latency",
         "speech": Path(args.data).name if args.data else "bundled sample",
@@ -173,7 +173,7 @@ def add_speed_ups(rows: list[dict[str, Any]]) -> None:
 def table(rows: list[dict[str, Any]]) -> list[list[str]]:
     """Heading and rows for people: medians, 95th percentiles and speed-ups."""
     heading = ["threads", "window (s)", "run by", "median (ms)", "p95 (ms)"]
-    heading += ["times PyTorch's speed", "times HuBERT-base's"]
+    heading += ["times PyTorch", f"times {HUBERT_BASE}"]
     return [
         heading,
         *(

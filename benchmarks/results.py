@@ -36,8 +36,8 @@ from timing import machine, machine_line, machine_warning
 FOLDER = Path(__file__).resolve().parent
 
 NOTES = {
-    "latency": f"From sound to probabilities. {HUBERT_BASE} has random weights: its rows are of "
-    "latency alone, and no accuracy is told of it.",
+    "latency": f"From sound to probabilities. {HUBERT_BASE} is its shape with random weights: "
+    "its rows are of latency alone, and no accuracy is told of it.",
     "accuracy": "Whole clips of validation speakers, each alone.",
     "quantization": "All made from one checkpoint, scored on whole clips of validation speakers. "
     "`int8` is what the package runs; it is right on processors without VNNI too, as its weights "

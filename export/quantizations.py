@@ -124,7 +124,7 @@ def static(
 
 
 def weights_only(bits: int, accuracy_level: int) -> Callable[[Path, Inputs, Path], None]:
-    """Store blocks of 32 weights with a scale each; products in fp32 (level 0) or int8 (level 4)."""
+    """Store blocks of 32 weights with a scale; products in fp32 (level 0) or int8 (level 4)."""
 
     def quantize(fp32: Path, inputs: Inputs, target: Path) -> None:
         quantizer = MatMulNBitsQuantizer(

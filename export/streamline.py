@@ -112,7 +112,7 @@ class ProductConvolution(nn.Module):
         )
         self.linear.weight.data = conv.weight.detach().permute(0, 2, 1).flatten(1).contiguous()
         if conv.bias is not None:
-            self.linear.bias = conv.bias
+            self.linear.bias.data = conv.bias.detach()
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """Convolve `(batch, in_channels, n_frames)` to `(batch, out_channels, fewer frames)`."""
