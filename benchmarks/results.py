@@ -173,6 +173,8 @@ def page_lines(
         lines += ["", f"## {script.capitalize()}", "", NOTES[script]]
         for table in tables[script](document):
             lines += ["", *markdown(table)]
+        if script == "streaming":
+            lines += ["", streaming.keep_up_line(document["many"])]
         for picture in shown.get(script, []):
             lines += ["", f"![]({pictures.name}/{picture})"]
     return [*lines, "", "## Tried, and did not pay", "", *(f"- {line}" for line in TRIED)]

@@ -100,6 +100,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     print_machine(told)
     print_table("A second of sound", cost_table(cost))
     print_table(f"Many streams, a window each {hop:g} s of each", many_table(many))
+    print(keep_up_line(many))
     return {
         "benchmark": "streaming",
         "speech": Path(args.data).name if args.data else "bundled sample",
@@ -193,6 +194,12 @@ def many_table(rows: list[dict[str, Any]]) -> list[list[str]]:
         heading,
         *([str(row["streams"]), str(row["batch"]), *(str(row[k]) for k in keys)] for row in rows),
     ]
+
+
+def keep_up_line(rows: list[dict[str, Any]]) -> str:
+    """Tell how many streams keep up with real time, of the numbers that were measured."""
+    streams = [row["streams"] for row in rows if row["real_time"] >= 1]
+    return f"{max(streams, default=0)} streams at once keep up with real time."
 
 
 class _InBlocks(PcmStream):

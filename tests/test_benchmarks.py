@@ -358,6 +358,7 @@ def test_the_cost_of_a_stream(repository, models, tmp_path):
         assert row["real_time"] > 0
     (batched,) = [row for row in document["many"] if row["batch"] > 1]
     assert 0 < batched["largest_change"] < 0.1
+    assert "streams at once keep up with real time" in done.stdout
     assert (tmp_path / "stream_cost.png").read_bytes().startswith(b"\x89PNG")
 
 
