@@ -69,12 +69,12 @@ def plot_accuracy_against_latency(rows: list[dict[str, Any]], time: str, path: P
         axes.scatter(
             row[time],
             row["accuracy"],
-            s=10 * row["mb"] ** 0.9,
+            s=70,
             marker="os^D"[index // 10 % 4],
             alpha=0.7,
             label=f"{row['quantization']} ({row['mb']:.0f} MB)",
         )
-    axes.set_xscale("log")
+    axes.set_xlim(left=0, right=1.05 * ranked[-1][time])
     axes.set_xlabel(f"median time (ms): {time.removesuffix('_ms').replace('_', ' ')}")
     axes.set_ylabel("accuracy on validation speakers")
     axes.grid(alpha=0.3)

@@ -114,7 +114,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     plot_accuracy_against_latency(rows, time_key(args.windows[-1], args.threads[0]), picture)
     print(f"Wrote {picture}")
     print_machine(told)
-    print_table(f"Quantizations, {len(clips)} validation clips", table(rows))
+    print_table(f"Quantizations, {len(clips)} validation clips", score_table(rows))
+    print_table("Their median times (ms), by sound and threads", time_table(rows))
     return {
         "benchmark": "quantization",
         "data": Path(args.data).name,
@@ -161,23 +162,29 @@ def time_key(seconds: float, threads: int) -> str:
     return f"{seconds:g}_s_{threads}_threads_ms"
 
 
-def table(rows: list[dict[str, Any]]) -> list[list[str]]:
-    """Heading and rows for people."""
-    times = [key for key in rows[0] if key.endswith("_ms")]
-    heading = ["quantization", "MB", "accuracy", "UAR", "same label", "largest change"]
-    heading += [f"{key.split('_')[0]} s, {key.split('_')[2]} thr. (ms)" for key in times]
+def score_table(rows: list[dict[str, Any]]) -> list[list[str]]:
+    """Heading and rows for people: sizes and scores."""
     return [
-        heading,
+        ["quantization", "MB", "accuracy", "UAR", "same label", "change"],
         *(
             [
                 row["quantization"],
                 f"{row['mb']:.1f}",
-                *(f"{row[key]:.4f}" for key in ("accuracy", "uar", "same_label")),
+                *(f"{row[key]:.3f}" for key in ("accuracy", "uar", "same_label")),
                 f"{row['largest_change']:.3f}",
-                *(f"{row[key]:.1f}" for key in times),
             ]
             for row in rows
         ),
+    ]
+
+
+def time_table(rows: list[dict[str, Any]]) -> list[list[str]]:
+    """Heading and rows for people: medians in ms, `1 s x 2` being 1 s of sound on 2 threads."""
+    times = [key for key in rows[0] if key.endswith("_ms")]
+    heading = [f"{key.split('_')[0]} s x {key.split('_')[2]}" for key in times]
+    return [
+        ["quantization", *heading],
+        *([row["quantization"], *(f"{row[key]:.1f}" for key in times)] for row in rows),
     ]
 
 

@@ -41,7 +41,8 @@ NOTES = {
     "accuracy": "Whole clips of validation speakers, each alone.",
     "quantization": "All made from one checkpoint, scored on whole clips of validation speakers. "
     "`int8` is what the package runs; it is right on processors without VNNI too, as its weights "
-    "have 7 bits. Change is in probability, against fp32.",
+    "have 7 bits. Change is the largest of a probability, against fp32; then median times in ms, "
+    "`1 s x 2` being 1 s of sound on 2 threads.",
     "streaming": "CPU time of `emo_listen.listen`, which does not count what other processes do. "
     "Many streams: each brings a window at the same instant, on as many workers as cores.",
     "memory": "Each a process of its own.",
@@ -146,7 +147,10 @@ def page_lines(
     tables: dict[str, Callable[[dict[str, Any]], list[list[list[str]]]]] = {
         "latency": lambda found: [latency.table(found["results"])],
         "accuracy": lambda found: [by_backend(found["backends"])],
-        "quantization": lambda found: [quantization.table(found["results"])],
+        "quantization": lambda found: [
+            quantization.score_table(found["results"]),
+            quantization.time_table(found["results"]),
+        ],
         "streaming": lambda found: [
             streaming.cost_table(found["cost"]),
             streaming.many_table(found["many"]),

@@ -149,23 +149,26 @@ def mixed(fp32: Path, inputs: Inputs, target: Path) -> None:
 QUANTIZATIONS: dict[str, Callable[[Path, Inputs, Path], None]] = {
     "fp32": copy_fp32,
     "int8": int8,
-    "dynamic, signed, per channel, 8 bits": dynamic(QuantType.QInt8, True, False),
-    "dynamic, signed, per channel, 7 bits": dynamic(QuantType.QInt8, True, True),
-    "dynamic, signed, per tensor, 7 bits": dynamic(QuantType.QInt8, False, True),
-    "dynamic, unsigned, per channel, 8 bits": dynamic(QuantType.QUInt8, True, False),
-    "dynamic, unsigned, per tensor, 8 bits": dynamic(QuantType.QUInt8, False, False),
-    "dynamic, with convolutions": dynamic_with_convolutions,
+    "dynamic s8 per channel": dynamic(QuantType.QInt8, True, False),
+    "dynamic s7 per channel": dynamic(QuantType.QInt8, True, True),
+    "dynamic s7 per tensor": dynamic(QuantType.QInt8, False, True),
+    "dynamic u8 per channel": dynamic(QuantType.QUInt8, True, False),
+    "dynamic u8 per tensor": dynamic(QuantType.QUInt8, False, False),
+    "dynamic convolutions": dynamic_with_convolutions,
     "mixed": mixed,
-    "static, min and max": static(("MatMul",), CalibrationMethod.MinMax),
-    "static, percentile": static(("MatMul",), CalibrationMethod.Percentile),
-    "static, with convolutions": static(("MatMul", "Conv"), CalibrationMethod.MinMax),
-    "weights alone, 8 bits": weights_only(8, 0),
-    "weights alone, 8 bits, int8 products": weights_only(8, 4),
-    "weights alone, 4 bits": weights_only(4, 0),
-    "weights alone, 4 bits, int8 products": weights_only(4, 4),
+    "static min-max": static(("MatMul",), CalibrationMethod.MinMax),
+    "static percentile": static(("MatMul",), CalibrationMethod.Percentile),
+    "static convolutions": static(("MatMul", "Conv"), CalibrationMethod.MinMax),
+    "weights 8 bits": weights_only(8, 0),
+    "weights 8 bits, int8": weights_only(8, 4),
+    "weights 4 bits": weights_only(4, 0),
+    "weights 4 bits, int8": weights_only(4, 4),
     "fp16": fp16,
 }
-"""Writes a quantized graph: from the fp32 graph, speech, and the path to write."""
+"""Writes a quantized graph: from the fp32 graph, speech, and the path to write.
+
+s8 and s7 are signed weights of 8 and 7 bits, u8 unsigned ones.
+"""
 
 
 class _Reader(CalibrationDataReader):
