@@ -139,8 +139,8 @@ def test_what_int8_stores_as_int8(exported):
     # Query, key, value, output and two feed-forward layers in each of 2 layers; the features'
     # projection. That of the pooled states is of one frame.
     assert operators.count("MatMulInteger") == 13
-    # Attention: two products of activations in each layer.
-    assert operators.count("MatMul") == 4
+    # Attention, two products of activations in each layer; the projector and the classifier.
+    assert operators.count("MatMul") == 6
     assert "ConvInteger" not in operators
     for node in graph.node:
         if node.op_type == "MatMulInteger":
