@@ -8,6 +8,11 @@ Prints medians and 95th percentiles, draws them, and the last line is one JSON d
     python benchmarks/latency.py
     python benchmarks/latency.py --checkpoint runs/crema-d --model models/crema-d \
         --data ../shared/crema-d
+    python benchmarks/latency.py --all
+
+`--all` adds PyTorch in bf16, transformers' pipeline, with `--compile` also `torch.compile`, and
+PyTorch, ONNX fp32 and ONNX int8 of a model of HuBERT-base's shape. Its weights are random: those
+rows are of latency alone, and tell how many times faster than HuBERT-base in PyTorch each is.
 
 The speech is the corpus's validation split where --data is given, else the package's sample.
 """
@@ -17,20 +22,24 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
 from tqdm import tqdm
 
 sys.path += [str(Path(__file__).resolve().parents[1] / folder) for folder in ("export", "train")]
 
-from backends import PYTORCH, load_backends
+from accuracy_tables import print_table
+from backends import PYTORCH, Predictor, load_backends
+from checkpoint import PyTorchModel
 from command import add_arguments, run_benchmark
+from hubert_base import HUBERT_BASE, write_hubert_base
 from latency_plot import plot_latency
 from parity import speech_windows
+from pytorch_backends import pytorch_backends
 from recordings import bundled_speech, join, load_clips
 from timing import interleave, machine, print_machine, summarise
+from to_onnx import export
 
 CLIPS = 24
 """Recordings of a corpus that are joined to cut windows from."""
@@ -56,6 +65,16 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--rounds", type=int, default=30, help="windows timed at each length (default: 30)"
     )
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="more ways to run PyTorch, and a model of HuBERT-base's shape with random weights",
+    )
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="with --all, torch.compile too: a minute or more for each length of window",
+    )
     return parser.parse_args(argv)
 
 
@@ -66,11 +85,17 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         CorpusError: no such corpus, or it has no validation split.
         ModelError: a model cannot be loaded.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     speech = None
     told = machine()
+    large = TemporaryDirectory() if args.all else None
     for threads in args.threads:
         backends = load_backends(args.checkpoint, args.model, threads)
+        predictors = dict(backends.predictors)
+        if large:
+            predictors |= more_predictors(
+                args.checkpoint, Path(large.name), backends.labels, threads, args.compile
+            )
         rate = backends.sampling_rate
         if speech is None:
             speech = (
@@ -82,11 +107,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             windows = speech_windows(speech, round(window * rate), args.rounds)
             label = f"{window:g} s, {threads} thread(s)"
             _, seconds = interleave(
-                backends.predictors,
+                predictors,
                 tqdm(windows, desc=label, unit="window"),
                 threads=threads,
             )
-            for name in backends.predictors:
+            for name in predictors:
                 rows.append(
                     {
                         "backend": name,
@@ -100,7 +125,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     plot_latency(rows, args.output / "latency.png")
     print(f"Wrote {args.output / 'latency.png'}")
     print_machine(told)
-    print_rows(rows)
+    print_table("Time from sound to label, and how many times faster than PyTorch", table(rows))
     return {
         "benchmark": "latency",
         "speech": Path(args.data).name if args.data else "bundled sample",
@@ -110,41 +135,62 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def add_speed_ups(rows: list[dict[str, Any]]) -> None:
-    """Add to each row how many times faster than PyTorch its median is, where that was timed."""
-    of_pytorch = {
-        (row["threads"], row["window_s"]): row["median_ms"]
-        for row in rows
-        if row["backend"] == PYTORCH
+def more_predictors(
+    checkpoint: Path | None, folder: Path, labels: list[str], threads: int, compiled: bool
+) -> dict[str, Predictor]:
+    """Load more ways to run PyTorch, and a model of HuBERT-base's shape, exported into `folder`."""
+    predictors: dict[str, Predictor] = {}
+    if checkpoint is not None:
+        predictors |= pytorch_backends(checkpoint, compiled)
+    model = folder / "onnx"
+    if not model.is_dir():
+        write_hubert_base(folder / "checkpoint", labels)
+        reference = PyTorchModel.load(folder / "checkpoint")
+        speech = bundled_speech(reference.sampling_rate)
+        windows = speech_windows(speech, 3 * reference.sampling_rate, 2)
+        export(folder / "checkpoint", model, [reference.input_values(w) for w in windows])
+    backends = load_backends(folder / "checkpoint", model, threads)
+    return predictors | {
+        f"{HUBERT_BASE}: {name}": predict for name, predict in backends.predictors.items()
     }
-    for row in rows:
-        if of_pytorch:
-            base = of_pytorch[row["threads"], row["window_s"]]
-            row["speed_up"] = round(base / row["median_ms"], 2)
 
 
-def print_rows(rows: list[dict[str, Any]]) -> None:
-    """Print the medians, 95th percentiles and speed-ups as a table."""
-    table = Table(title="Time from sound to label")
-    for heading in (
-        "threads",
-        "window (s)",
-        "",
-        "median (ms)",
-        "p95 (ms)",
-        "times PyTorch's speed",
-    ):
-        table.add_column(heading, justify="left" if not heading else "right")
+def add_speed_ups(rows: list[dict[str, Any]]) -> None:
+    """Add how many times faster each median is than the same model's in PyTorch, where timed.
+
+    And than HuBERT-base's in PyTorch, where that was timed.
+    """
+    medians = {(row["backend"], row["threads"], row["window_s"]): row["median_ms"] for row in rows}
     for row in rows:
-        table.add_row(
-            str(row["threads"]),
-            f"{row['window_s']:g}",
-            row["backend"],
-            f"{row['median_ms']:.1f}",
-            f"{row['p95_ms']:.1f}",
-            f"{row['speed_up']:.2f}" if "speed_up" in row else "",
-        )
-    Console().print(table)
+        where = row["threads"], row["window_s"]
+        large = f"{HUBERT_BASE}: {PYTORCH}"
+        own = large if row["backend"].startswith(HUBERT_BASE) else PYTORCH
+        for key, name in (("speed_up", own), ("speed_up_hubert_base", large)):
+            if (name, *where) in medians:
+                row[key] = round(medians[name, *where] / row["median_ms"], 2)
+
+
+def table(rows: list[dict[str, Any]]) -> list[list[str]]:
+    """Heading and rows for people: medians, 95th percentiles and speed-ups."""
+    heading = ["threads", "window (s)", "run by", "median (ms)", "p95 (ms)"]
+    heading += ["times PyTorch", f"times {HUBERT_BASE}"]
+    return [
+        heading,
+        *(
+            [
+                str(row["threads"]),
+                f"{row['window_s']:g}",
+                row["backend"],
+                f"{row['median_ms']:.1f}",
+                f"{row['p95_ms']:.1f}",
+                *(
+                    f"{row[key]:.2f}" if key in row else ""
+                    for key in ("speed_up", "speed_up_hubert_base")
+                ),
+            ]
+            for row in rows
+        ),
+    ]
 
 
 if __name__ == "__main__":

@@ -10,6 +10,9 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+WIDE_RANGE = 20
+"""Ratio of times from which on their axis is logarithmic."""
+
 
 def plot_latency(rows: list[dict[str, Any]], path: Path) -> None:
     """Draw median and 95th percentile over the window's length, a panel for each thread count.
@@ -22,7 +25,7 @@ def plot_latency(rows: list[dict[str, Any]], path: Path) -> None:
     figure, panels = plt.subplots(
         1,
         len(thread_counts),
-        figsize=(1 + 4.5 * len(thread_counts), 4.2),
+        figsize=(3.5 + 4 * len(thread_counts), 4.2),
         layout="constrained",
         sharey=True,
         squeeze=False,
@@ -41,8 +44,61 @@ def plot_latency(rows: list[dict[str, Any]], path: Path) -> None:
         axes.set_xticks(sorted({row["window_s"] for row in rows}))
         axes.set_title(f"{threads} thread" + ("s" if threads > 1 else ""))
         axes.grid(alpha=0.3)
-    panels[0, 0].set_ylim(bottom=0)
+    if max(row["median_ms"] for row in rows) > WIDE_RANGE * min(row["median_ms"] for row in rows):
+        panels[0, 0].set_yscale("log")
+    else:
+        panels[0, 0].set_ylim(bottom=0)
     panels[0, 0].set_ylabel("sound to label (ms): median, shaded to p95")
-    panels[0, 0].legend()
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", fontsize="small")
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def plot_accuracy_against_latency(rows: list[dict[str, Any]], time: str, path: Path) -> None:
+    """Draw the accuracy of each quantization over its time, with its size in MB.
+
+    Args:
+        rows: with `quantization`, `mb`, `accuracy`, and the time in ms.
+        time: key of that time.
+        path: of the PNG.
+    """
+    figure, axes = plt.subplots(figsize=(9, 5), layout="constrained")
+    ranked = sorted(rows, key=lambda row: row[time])
+    for index, row in enumerate(ranked):
+        axes.scatter(
+            row[time],
+            row["accuracy"],
+            s=70,
+            marker="os^D"[index // 10 % 4],
+            alpha=0.7,
+            label=f"{row['quantization']} ({row['mb']:.0f} MB)",
+        )
+    axes.set_xlim(left=0, right=1.05 * ranked[-1][time])
+    axes.set_xlabel(f"median time (ms): {time.removesuffix('_ms').replace('_', ' ')}")
+    axes.set_ylabel("accuracy on validation speakers")
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside right upper", fontsize="small", title="fastest first")
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def plot_stream_cost(rows: list[dict[str, Any]], path: Path) -> None:
+    """Draw what a second of live sound costs over the hop, in percent of a core.
+
+    Args:
+        rows: with `sound`, `hop_s` and `percent_of_core`.
+        path: of the PNG.
+    """
+    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+    for sound in dict.fromkeys(row["sound"] for row in rows):
+        points = sorted((r["hop_s"], r["percent_of_core"]) for r in rows if r["sound"] == sound)
+        axes.plot(*zip(*points, strict=True), marker="o", label=sound)
+    axes.set_xlabel("hop (s)")
+    axes.set_xticks(sorted({row["hop_s"] for row in rows}))
+    axes.set_ylabel("CPU time for a second of sound (% of a core)")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend()
     figure.savefig(path, dpi=130)
     plt.close(figure)

@@ -91,14 +91,26 @@ def machine() -> dict[str, Any]:
     }
 
 
+def machine_line(told: dict[str, Any]) -> str:
+    """Tell what `machine` told on one line."""
+    return ", ".join(f"{name} {value}" for name, value in told.items())
+
+
+def machine_warning(told: dict[str, Any]) -> str | None:
+    """Warn where other work was running, else None."""
+    if (told["load"] or 0) <= BUSY:
+        return None
+    return (
+        f"WARNING: other work was running (load {told['load']} on {told['cores']} cores), "
+        "so the times are longer and less certain than they should be."
+    )
+
+
 def print_machine(told: dict[str, Any]) -> None:
-    """Print what `machine` told on one line, and warn where other work was running."""
-    print(", ".join(f"{name} {value}" for name, value in told.items()))
-    if (told["load"] or 0) > BUSY:
-        print(
-            f"WARNING: other work was running (load {told['load']} on {told['cores']} cores), "
-            "so the times are longer and less certain than they should be."
-        )
+    """Print what `machine` told, and warn where other work was running."""
+    print(machine_line(told))
+    if warning := machine_warning(told):
+        print(warning)
 
 
 def _processor_name() -> str:

@@ -10,6 +10,7 @@ from optimum.exporters.onnx import onnx_export_from_model
 
 from checkpoint import NEEDED_FILES, load_classifier
 from fold import fold_weight_norm
+from streamline import streamline
 
 OPSET = 18
 """ONNX operator set that is written: what Optimum chooses for HuBERT with this PyTorch."""
@@ -30,6 +31,7 @@ def export_fp32(checkpoint: Path, folder: Path) -> None:
     # Tracing the scaled-dot-product kernel warns, and adds a few operators for nothing.
     model = load_classifier(checkpoint, attn_implementation="eager")
     fold_weight_norm(model)
+    streamline(model)
     onnx_export_from_model(
         model,
         folder / "onnx",

@@ -78,6 +78,6 @@ def accuracy_drop(scores: Scores, allowed: float) -> AccuracyDropError | None:
     return AccuracyDropError(
         f"int8 loses {drop:.2f} percentage points of accuracy against PyTorch "
         f"({scores['int8']['accuracy']:.4f} against {scores['pytorch']['accuracy']:.4f}), and at "
-        f"most {allowed:g} may be lost: only fp32 was written. Use fp32, or allow more with "
-        "--max-accuracy-drop."
+        f"most {allowed:g} may be lost: only fp32 was written. Use fp32, try --quantization mixed, "
+        "or allow more with --max-accuracy-drop."
     )

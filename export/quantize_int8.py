@@ -26,6 +26,7 @@ less than half the error; with convolution weights stored as int8 38 ms and 23 M
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -46,15 +47,18 @@ SUMMARY = (
 )
 
 
-def quantize_int8(fp32: Path, inputs: list[NDArray[np.float32]]) -> Path:
+def quantize_int8(
+    fp32: Path, inputs: list[NDArray[np.float32]], in_fp32: Collection[str] = ()
+) -> Path:
     """Write `<stem>_quantized.onnx` beside `fp32`, and return its path.
 
     Args:
         fp32: the exported graph, weight norm folded.
         inputs: `input_values` `(1, n_samples)` of speech, to find outlier channels on.
+        in_fp32: names of MatMul nodes that are left as they are.
     """
     model = onnx.load(fp32)
-    linear = constant_weight_nodes(model, "MatMul")
+    linear = [name for name in constant_weight_nodes(model, "MatMul") if name not in in_fp32]
     split_outlier_channels(model, linear, inputs)
     config = QuantizationConfig(
         is_static=False,

@@ -45,6 +45,7 @@ from parity import compare, print_parity, speech_windows
 from precision_scores import AccuracyDropError, accuracy_drop, print_scores, score_predictors
 from quantize_int8 import SUMMARY, quantize_int8
 from recordings import Clip, bundled_speech, join, load_clips
+from sensitivity import SENSITIVE, sensitive_products
 from splits import SPLITS
 
 CALIBRATION_WINDOW = 3.0
@@ -52,6 +53,12 @@ CALIBRATION_WINDOW = 3.0
 
 CALIBRATION_WINDOWS = 8
 """How many."""
+
+QUANTIZATIONS = ("int8", "mixed")
+"""What `--quantization` takes."""
+
+MIXED = f"; the {SENSITIVE} most sensitive layers in fp32"
+"""Added to `SUMMARY` for `mixed`."""
 
 VERSIONS = ("emo-listen", "onnx", "onnxruntime", "optimum", "optimum-onnx", "torch", "transformers")
 
@@ -79,6 +86,13 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         type=float,
         default=1.0,
         help="percentage points of accuracy that int8 may lose against PyTorch (default: 1)",
+    )
+    parser.add_argument(
+        "--quantization",
+        choices=QUANTIZATIONS,
+        default="int8",
+        help="int8 (default), or mixed: int8 but for the linear layers that it harms most, which "
+        "are found by measurement and stay fp32; a little slower and larger",
     )
     add_cache_dir(parser)
     return parser.parse_args(argv)
@@ -108,7 +122,8 @@ def run(args: argparse.Namespace, command: str) -> None:
     with tempfile.TemporaryDirectory(dir=args.output.parent, prefix=".to_onnx-") as staging:
         folder = Path(staging)
         windows = speech_windows(speech, round(CALIBRATION_WINDOW * rate), CALIBRATION_WINDOWS)
-        export(args.checkpoint, folder, [reference.input_values(window) for window in windows])
+        inputs = [reference.input_values(window) for window in windows]
+        export(args.checkpoint, folder, inputs, args.quantization)
         # The runtime must take both, or there is nothing to compare.
         models = [EmotionModel.load(folder, file_name=name) for name in (FP32, INT8)]
         parity = compare(reference, folder / FP32, folder / INT8, speech)
@@ -121,7 +136,7 @@ def run(args: argparse.Namespace, command: str) -> None:
             "command": command,
             "versions": {package: version(package) for package in VERSIONS},
             "opset": OPSET,
-            "int8": SUMMARY,
+            "int8": SUMMARY + MIXED * (args.quantization == "mixed"),
             "largest_logit_difference": {
                 "fp32": max(row.fp32 for row in parity),
                 "int8": max(row.int8 for row in parity),
@@ -142,18 +157,26 @@ def run(args: argparse.Namespace, command: str) -> None:
         raise refusal
 
 
-def export(checkpoint: Path, folder: Path, inputs: list[NDArray[np.float32]]) -> None:
+def export(
+    checkpoint: Path,
+    folder: Path,
+    inputs: list[NDArray[np.float32]],
+    quantization: str = "int8",
+) -> None:
     """Write both graphs and the hub's configuration files of `checkpoint` into `folder`.
 
     Args:
         checkpoint: what to export.
         folder: where to.
         inputs: `input_values` `(1, n_samples)` of speech, for `quantize_int8`.
+        quantization: one of `QUANTIZATIONS`.
     """
     with tqdm(total=2, desc="export", unit="graph") as progress:
         export_fp32(checkpoint, folder)
         progress.update()
-        quantize_int8(folder / FP32, inputs)
+        mixed = quantization == "mixed"
+        worst = sensitive_products(folder / FP32, inputs) if mixed else []
+        quantize_int8(folder / FP32, inputs, worst)
         progress.update()
 
 

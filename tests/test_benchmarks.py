@@ -14,6 +14,8 @@ import pytest
 import tiny_checkpoints as tiny
 
 import accuracy
+import latency
+import results
 import to_onnx
 from accuracy_tables import by_group
 from backends import PYTORCH, load_backends
@@ -23,8 +25,10 @@ from emo_listen.settings import ModelSettings
 from figures import figures, speaker_interval
 from graph import FP32
 from groups import read_table, score_groups
+from hubert_base import HUBERT_BASE
+from pytorch_backends import BF16, PIPELINE, pytorch_backends
 from recordings import Clip, bundled_speech
-from timing import interleave, summarise
+from timing import interleave, machine, summarise
 
 BACKENDS = ["PyTorch", "ONNX fp32", "ONNX int8"]
 
@@ -306,6 +310,122 @@ def test_a_corpus_without_the_split_is_a_named_error(repository, models, tmp_pat
     assert done.returncode == 2
     assert "accuracy.py: error: " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.corpus
+def test_quantizations_on_crema_d(repository, shared_dir, models, tmp_path):
+    done = run(
+        repository,
+        "quantization.py",
+        *("--data", shared_dir / "crema-d", "--checkpoint", models[0], "--limit", 12),
+        *("--only", "int8", "--windows", 1, "--threads", 1, 2, "--rounds", 2),
+        *("--output", tmp_path),
+    )
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout.splitlines()[-1])
+    assert document["clips"] == 12
+    fp32, int8 = document["results"]
+    assert (fp32["quantization"], int8["quantization"]) == ("fp32", "int8")
+    assert (fp32["same_label"], fp32["largest_change"]) == (1, 0)
+    assert 0 < int8["largest_change"] < 0.1
+    assert int8["mb"] <= fp32["mb"]
+    for row in (fp32, int8):
+        assert 0 <= row["accuracy"] <= 1
+        assert row["1_s_1_threads_ms"] > 0
+        assert row["1_s_2_threads_ms"] > 0
+    assert (tmp_path / "accuracy_latency.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_cost_of_a_stream(repository, models, tmp_path):
+    done = run(
+        repository,
+        "streaming.py",
+        *("--model", models[1], "--hops", 0.5, 1, "--seconds", 4, "--streams", 1, 3),
+        *("--output", tmp_path),
+    )
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout.splitlines()[-1])
+    assert [(row["sound"], row["hop_s"]) for row in document["cost"]] == [
+        (sound, hop) for sound in ("speech", "silence") for hop in (0.5, 1)
+    ]
+    for row in document["cost"]:
+        assert row["percent_of_core"] > 0
+    alone = [row for row in document["many"] if row["batch"] == 1]
+    assert [row["streams"] for row in alone] == [1, 3]
+    for row in alone:
+        # One window at a time is what the package does, so nothing may change.
+        assert row["largest_change"] == 0
+        assert row["real_time"] > 0
+    (batched,) = [row for row in document["many"] if row["batch"] > 1]
+    assert 0 < batched["largest_change"] < 0.1
+    assert "streams at once keep up with real time" in done.stdout
+    assert (tmp_path / "stream_cost.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_memory_and_the_first_label(repository, models):
+    done = run(
+        repository,
+        "memory.py",
+        *("--model", models[1], "--checkpoint", models[0], "--rounds", 1),
+    )
+    assert done.returncode == 0, done.stderr
+    runtime, pipeline = json.loads(done.stdout.splitlines()[-1])["results"]
+    assert (runtime["process"], pipeline["process"]) == ("emo-listen", "transformers.pipeline")
+    # PyTorch alone takes more than all of the runtime.
+    assert 20 < runtime["peak_mb"] < pipeline["peak_mb"]
+    assert 0 < runtime["first_label_s"] <= runtime["slowest_s"]
+
+
+def test_a_process_that_fails_is_a_named_error(repository, tmp_path):
+    done = run(repository, "memory.py", "--model", tmp_path, "--rounds", 1)
+    assert done.returncode == 2
+    assert "memory.py: error: emo-listen gave no label" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_other_ways_to_run_pytorch_give_its_probabilities(models):
+    checkpoint, model = models
+    samples = bundled_speech(16_000)[:32_000]
+    expected = load_backends(checkpoint, model, threads=1).predictors[PYTORCH](samples)
+    others = pytorch_backends(checkpoint, compiled=False)
+    for name, tolerance in ((PIPELINE, 1e-5), (BF16, 0.02)):
+        np.testing.assert_allclose(others[name](samples), expected, atol=tolerance)
+
+
+def test_speed_ups_are_against_the_same_models_pytorch_and_hubert_bases():
+    rows = [
+        {"backend": name, "threads": 1, "window_s": 3.0, "median_ms": time}
+        for name, time in (
+            ("PyTorch", 60.0),
+            ("ONNX int8", 20.0),
+            (f"{HUBERT_BASE}: PyTorch", 600.0),
+            (f"{HUBERT_BASE}: ONNX int8", 200.0),
+        )
+    ]
+    latency.add_speed_ups(rows)
+    assert [row["speed_up"] for row in rows] == [1, 3, 1, 3]
+    assert [row["speed_up_hubert_base"] for row in rows] == [10, 30, 1, 3]
+
+
+def test_the_page_of_results(repository, models, tmp_path):
+    documents = {
+        "memory": {
+            "results": [
+                {"process": "emo-listen", "first_label_s": 0.5, "slowest_s": 0.6, "peak_mb": 99.0}
+            ]
+        }
+    }
+    told = {**machine(), "load": 3.0}
+    page = "\n".join(results.page_lines(documents, told, tmp_path / "here", 12.3))
+    assert "| emo-listen | 0.50 | 0.60 | 99 |" in page
+    assert "WARNING: other work was running (load 3.0" in page
+    assert "## Tried, and did not pay" in page
+    args = results.parse_args(["--model", str(models[1])])
+    assert list(results.commands(args, tmp_path)) == ["latency", "streaming", "memory"]
+    everything = ["--model", str(models[1]), "--checkpoint", str(models[0]), "--data", "x"]
+    scripts = results.commands(results.parse_args(everything), tmp_path)
+    assert list(scripts) == ["latency", "accuracy", "quantization", "streaming", "memory"]
+    assert all((repository / "benchmarks" / f"{script}.py").is_file() for script in scripts)
 
 
 def test_predictors_take_turns_on_each_clip_after_a_warm_up():

@@ -136,10 +136,11 @@ def test_what_int8_stores_as_int8(exported):
     graph = onnx.load(exported / to_onnx.INT8).graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
     operators = [node.op_type for node in graph.node]
-    # Query, key, value, output and two feed-forward layers in each of 2 layers; the projections.
-    assert operators.count("MatMulInteger") == 14
-    # Attention, two products of activations in each layer; and the classifier.
-    assert operators.count("MatMul") == 5
+    # Query, key, value, output and two feed-forward layers in each of 2 layers; the features'
+    # projection. That of the pooled states is of one frame.
+    assert operators.count("MatMulInteger") == 13
+    # Attention, two products of activations in each layer; the projector and the classifier.
+    assert operators.count("MatMul") == 6
     assert "ConvInteger" not in operators
     for node in graph.node:
         if node.op_type == "MatMulInteger":
