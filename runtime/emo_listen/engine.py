@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Iterator
 from typing import Literal
 
@@ -111,7 +112,8 @@ class Engine:
         self._first = min(self._window, round(FIRST_WINDOW * self._rate))
         self._emit = emit
         self._detector = SpeechDetector() if vad else None
-        self._recent = np.zeros(0, np.float32)
+        self._pieces: deque[NDArray[np.float32]] = deque()
+        self._held = 0
         self._kept = self._window + round((FIRST_WINDOW + PRE_ROLL) * self._rate)
         self._received = 0
         self._region: Region | None = None
@@ -135,8 +137,7 @@ class Engine:
 
     def push(self, samples: NDArray[np.float32]) -> Iterator[Event]:
         """Take `samples`, float32 (n,), and yield what is heard by their end."""
-        self._recent = np.concatenate((self._recent[-self._kept :], samples))
-        self._received += len(samples)
+        self._keep(samples)
         if self._detector is None:
             if self._region is None and len(samples):
                 self._begin(self._received - len(samples))
@@ -144,6 +145,14 @@ class Engine:
             for change in self._detector.push(samples):
                 yield from self._take(change)
         yield from self._due_windows(self._received)
+
+    def _keep(self, samples: NDArray[np.float32]) -> None:
+        """Hold `samples`, and let go of what no window will look back to."""
+        self._pieces.append(samples)
+        self._held += len(samples)
+        self._received += len(samples)
+        while self._held - len(self._pieces[0]) >= self._kept + len(samples):
+            self._held -= len(self._pieces.popleft())
 
     def gap(self, seconds: float, reason: Literal["overflow", "device"]) -> Iterator[Event]:
         """End what is open, and mark that sound is missing here; nothing is heard across it."""
@@ -190,9 +199,9 @@ class Engine:
 
     def _hear(self, region: Region, end: int) -> Iterator[Event]:
         """Predict the window that ends at `end`, and take it into the region's label."""
-        start = max(region.context, end - self._window, self._received - len(self._recent))
-        offset = self._received - len(self._recent)
-        samples = self._recent[start - offset : end - offset]
+        offset = self._received - self._held
+        start = max(region.context, end - self._window, offset)
+        samples = np.concatenate(self._pieces)[start - offset : end - offset]
         begun = time.perf_counter()
         prediction = self._model.predict(samples, self._rate)
         region.last_end = end
