@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +93,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     speech = join([clip for clip in clips if len(clip.samples) > rate][:CLIPS])
     windows = speech_windows(speech, round(args.window * rate), args.rounds)
     predictors = {
-        name: (lambda samples, model=model: model.predict(samples, rate))
-        for name, model in models.items()
+        name: partial(model.predict, sampling_rate=rate) for name, model in models.items()
     }
     _, seconds = interleave(predictors, tqdm(windows, desc="latency", unit="window"))
     for row in rows:

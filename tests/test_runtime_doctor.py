@@ -65,7 +65,7 @@ def test_a_microphone_that_hears_something_is_enough(sample_file: Path, tmp_path
     with VirtualMicrophone() as microphone:
         silent = json.loads(microphone.run(*command).stdout)
         play = ["sh", "-c", 'while paplay --device=virt "$0"; do :; done', str(voice)]
-        with subprocess.Popen(play, env=microphone.environment):
+        with subprocess.Popen(play, env=microphone.capture().environment):
             heard = microphone.run(*command)
             microphone.kill()  # Which ends the playing, too.
     (finding,) = (f for f in silent["findings"] if f["topic"] == "microphone")

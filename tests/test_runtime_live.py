@@ -165,7 +165,7 @@ def test_a_microphone_that_is_lost_leaves_the_view_whole(sample_file: Path, tmp_
     soundfile.write(voice, load_audio(sample_file, RATE)[: 6 * RATE], RATE)
     with VirtualMicrophone() as microphone:
         command = [sys.executable, "-m", "emo_listen.cli"]
-        with Terminal(command, microphone.environment) as terminal:
+        with Terminal(command, microphone.capture().environment) as terminal:
             terminal.read_until("no speech")
             assert microphone.run("paplay", "--device=virt", voice).returncode == 0
             terminal.read_until("%  ━")  # A segment's bar comes after its confidence.
