@@ -84,8 +84,8 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--max-accuracy-drop",
         type=float,
-        default=1.0,
-        help="percentage points of accuracy that int8 may lose against PyTorch (default: 1)",
+        default=0.5,
+        help="percentage points of accuracy that int8 may lose against PyTorch (default: 0.5)",
     )
     parser.add_argument(
         "--quantization",
