@@ -23,8 +23,9 @@ Edlund 2010, "Pauses, gaps and overlaps in conversations")."""
 SPEAKERS = (2, 4)
 """Fewest and most speakers of a conversation."""
 
-SPEECH_BELOW_PEAK = 30.0
-"""dB below a clip's loudest 20 ms within which the first and the last of its frames are speech."""
+SPEECH_LEVEL = 0.3
+"""How far up from a clip's background (its 10th percentile) to its loudest frame, in dB, speech
+begins and ends: 1.4 s of a clip of 2.5 s then are speech."""
 
 FRAME = 0.02
 """Seconds of a frame in which levels are compared."""
@@ -116,7 +117,9 @@ def speech_bounds(samples: NDArray[np.float32], sampling_rate: int) -> tuple[int
     length = round(FRAME * sampling_rate)
     count = len(samples) // length
     power = np.square(samples[: count * length].reshape(count, length)).mean(axis=1)
-    loud = np.flatnonzero(power >= power.max() * 10 ** (-SPEECH_BELOW_PEAK / 10))
+    level = 10 * np.log10(power + 1e-12)
+    background = np.percentile(level, 10)
+    loud = np.flatnonzero(level >= background + SPEECH_LEVEL * (level.max() - background))
     return int(loud[0]) * length, (int(loud[-1]) + 1) * length
 
 
