@@ -51,17 +51,17 @@ NOTES = {
 
 TRIED = (
     "one product for query, key and value, and onnxruntime's `MultiHeadAttention`: as fast at 3 s, "
-    "4 % faster at 10 s, and no other runtime could read the graph",
+    "a little faster at 10 s, and no other runtime could read the graph",
     "opsets 14, 17, 18 and 20: no difference",
     "int8 of more windows in one call: the same CPU time for each, and other answers, as the "
     "scales are then the batch's",
     "keeping frames of the front end from window to window: its first layer normalises over the "
-    "window, so that each window has other frames, and it is a sixth of the time",
-    "the `.ort` format: loads 20 ms sooner and takes 11 MB less, but is made for one kind of "
+    "window, so that each window has other frames, and it is a small part of the time",
+    "the `.ort` format: loads sooner and takes less memory, but is made for one kind of "
     "processor, and no other tool reads it",
     "no memory arena, no memory pattern: no less memory",
-    "no prepacking of weights: 11 MB less, 8 % slower",
-    "`torch.compile`: minutes to compile, 8 % faster than PyTorch without",
+    "no prepacking of weights: less memory, but slower",
+    "`torch.compile`: minutes to compile, little faster than PyTorch without",
 )
 """What was measured and did not pay."""
 
