@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,13 +28,13 @@ sys.path += [str(Path(__file__).resolve().parents[1] / folder) for folder in ("e
 
 from audio_cache import add_cache_dir
 from command import run_benchmark
-from emo_listen import EmotionModel
+from emo_listen import EmotionModel, Prediction
 from emo_listen.errors import ModelError
 from metrics import ClassifierMetrics
 from parity import speech_windows
 from recordings import check_labels, join, load_clips
 from shapes_plot import plot_shapes
-from timing import interleave, machine, print_machine, summarise
+from timing import Samples, interleave, machine, print_machine, summarise
 
 CLIPS = 24
 """Clips that are joined to cut windows from."""
@@ -67,7 +68,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         ModelError: a model cannot be loaded, or they take sound at different rates.
     """
     told = machine()
-    models = {folder.name: EmotionModel.load(folder) for folder in args.models}
+    models: dict[str, EmotionModel] = {
+        folder.name: EmotionModel.load(folder) for folder in args.models
+    }
     rates = {model.sampling_rate for model in models.values()}
     if len(rates) > 1:
         raise ModelError(f"the models take sound at different rates: {sorted(rates)} Hz")
@@ -92,7 +95,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         )
     speech = join([clip for clip in clips if len(clip.samples) > rate][:CLIPS])
     windows = speech_windows(speech, round(args.window * rate), args.rounds)
-    predictors = {
+    predictors: dict[str, Callable[[Samples], Prediction]] = {
         name: partial(model.predict, sampling_rate=rate) for name, model in models.items()
     }
     _, seconds = interleave(predictors, tqdm(windows, desc="latency", unit="window"))
