@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         raise ModelError(f"the models take sound at different rates: {sorted(rates)} Hz")
     rate = rates.pop()
     clips = load_clips(args.data, "validation", rate, cache_dir=args.cache_dir)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, model in models.items():
         check_labels(clips, model.labels)
         found = [
