@@ -10,6 +10,9 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+LEAST_SPAN = 0.06
+"""Accuracy that the picture spans at least, so that what may be luck looks small."""
+
 
 def plot_shapes(rows: list[dict[str, Any]], path: Path) -> None:
     """Draw each model's accuracy over its latency, its area after its size.
@@ -34,8 +37,9 @@ def plot_shapes(rows: list[dict[str, Any]], path: Path) -> None:
             fontsize=8,
         )
     axes.set(xlabel="sound to label (ms, median)", ylabel="accuracy on the validation actors")
-    axes.set_xlim(left=0)
-    axes.margins(x=0.2, y=0.4)
+    axes.set_xlim(0, 1.25 * latency[-1])
+    spare = max(LEAST_SPAN - (max(accuracy) - min(accuracy)), 0.02) / 2
+    axes.set_ylim(min(accuracy) - spare, max(accuracy) + spare)
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=130)
     plt.close(figure)

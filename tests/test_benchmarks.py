@@ -121,6 +121,18 @@ def test_accuracy_of_the_three_on_crema_d(repository, shared_dir, models, calibr
         assert (calibrated / name).read_bytes() == (tmp_path / name).read_bytes()
 
 
+@pytest.mark.corpus
+def test_shapes_side_by_side(repository, shared_dir, models, calibrated, tmp_path):
+    data = ("--data", shared_dir / "crema-d")
+    done = run(repository, "shapes.py", models[1], calibrated, *data, "--output", tmp_path)
+    assert done.returncode == 0, done.stderr
+    plain, other = json.loads(done.stdout.splitlines()[-1])["results"]
+    assert (plain["model"], other["model"]) == ("model", "calibrated")
+    assert plain["accuracy"] == other["accuracy"]  # the same graph, another temperature
+    assert 0 < plain["median_ms"] <= plain["p95_ms"]
+    assert (tmp_path / "shapes.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_a_model_without_a_card_is_a_named_error(models, tmp_path):
     arguments = ["--data", str(tmp_path), "--model", str(models[1]), "--write_card"]
     with pytest.raises(ModelError, match=r"has no README\.md to write into"):
