@@ -1,8 +1,8 @@
 """Make the README's pictures of what `emo-listen` shows about the bundled sample.
 
 What and why: the README shows real output of the bundled model; run this when it changes.
-`demo.svg` is lines of text, `live.svg` the live view while somebody speaks, `timeline.png` what
-`--plot` draws.
+`live.svg` is the live view while somebody speaks, `timeline.png` what `--plot` draws;
+`tests/draw_reconnect.py` makes the third.
 
     pip install -e '.[plot]'
     python runtime/make_pictures.py
@@ -11,7 +11,6 @@ What and why: the README shows real output of the bundled model; run this when i
 from __future__ import annotations
 
 import io
-import os
 import re
 import subprocess
 import sys
@@ -19,7 +18,6 @@ from pathlib import Path
 
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
-from rich.text import Text
 
 from emo_listen import EmotionModel, SegmentEvent, StatusEvent, listen
 from emo_listen.demo import SAMPLE
@@ -28,32 +26,26 @@ from emo_listen.sinks.live_view import LiveState, LiveView
 from emo_listen.sinks.text import event_line
 
 PICTURES = Path(__file__).parent / "pictures"
-COLUMNS = 64
-LIVE_COLUMNS = 80
+COLUMNS = 80
 
 LIVE_SECONDS = 7.9
 """Where in the sample the live view is drawn: amid a sentence, in seconds."""
 
 
 def main() -> None:
-    """Write the three pictures."""
+    """Write both pictures."""
     PICTURES.mkdir(exist_ok=True)
-    draw_lines(PICTURES / "demo.svg")
     draw_live_view(PICTURES / "live.svg")
-    run_command("--format", "text", "--plot", str(PICTURES / "timeline.png"))
-
-
-def draw_lines(output: Path) -> None:
-    """Draw what the command prints on a terminal in colour."""
-    console = Console(record=True, width=COLUMNS, file=io.StringIO())
-    console.print(Text(f"$ emo-listen --device {SAMPLE.name}"))
-    console.print(Text.from_ansi(run_command("--format", "text")))
-    save(console, output)
+    timeline = PICTURES / "timeline.png"
+    command = ["--device", SAMPLE.name, "--format", "text", "--plot", str(timeline)]
+    subprocess.run(
+        [sys.executable, "-m", "emo_listen.cli", *command], cwd=SAMPLE.parent, check=True
+    )
 
 
 def draw_live_view(output: Path) -> None:
     """Draw the live view as it is after `LIVE_SECONDS`, below the segments that have ended."""
-    console = Console(record=True, width=LIVE_COLUMNS, height=24, file=io.StringIO())
+    console = Console(record=True, width=COLUMNS, height=24, file=io.StringIO())
     model = EmotionModel.load()
     width = max(len(label) for label in [*model.labels, UNCERTAIN])
     state = LiveState()
@@ -65,18 +57,6 @@ def draw_live_view(output: Path) -> None:
             break
     console.print(LiveView(state, f"{SAMPLE.name} · {model.name}", model.labels))
     save(console, output)
-
-
-def run_command(*options: str) -> str:
-    """Run `emo-listen` on the sample as on a terminal in colour; return what it prints."""
-    return subprocess.run(
-        [sys.executable, "-m", "emo_listen.cli", "--device", SAMPLE.name, *options],
-        cwd=SAMPLE.parent,
-        env={**os.environ, "FORCE_COLOR": "1", "TERM": "xterm-256color"},
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
 
 
 def save(console: Console, output: Path) -> None:
