@@ -206,15 +206,13 @@ class Engine:
         prediction = self._model.predict(samples, self._rate)
         region.last_end = end
         self._latency = time.perf_counter() - begun
+        probabilities = np.array([prediction.scores[label] for label in self._labels])
         if self._emit != "segments":
             yield WindowEvent(
                 start=start / self._rate,
                 end=end / self._rate,
-                label=prediction.label,
-                confidence=round(prediction.confidence, 4),
-                scores={label: round(score, 4) for label, score in prediction.scores.items()},
+                **self._told(probabilities, self._model.settings.uncertain_below),
             )
-        probabilities = np.array([prediction.scores[label] for label in self._labels])
         smoother = region.smoother
         had = smoother.label is not None
         if smoother.push(probabilities, end / self._rate, len(samples) / self._window) and had:

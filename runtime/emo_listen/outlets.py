@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from emo_listen.errors import OutputError
-from emo_listen.events import Event, LabelEvent, ProvisionalEvent, SegmentEvent
+from emo_listen.events import Event, LabelEvent, SegmentEvent, WindowEvent
 from emo_listen.model import EmotionModel
 from emo_listen.settings import UNCERTAIN
 from emo_listen.sinks.csv_rows import CsvSink
@@ -31,7 +31,7 @@ class LabelList:
 
     def write(self, event: Event) -> None:
         """Keep one event."""
-        if isinstance(event, LabelEvent) and not isinstance(event, ProvisionalEvent):
+        if isinstance(event, WindowEvent | SegmentEvent):
             self.events.append(event)
 
     def close(self) -> None:

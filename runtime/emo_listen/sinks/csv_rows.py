@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from typing import TextIO
 
-from emo_listen.events import Event, LabelEvent, ProvisionalEvent
+from emo_listen.events import Event, LabelEvent, SegmentEvent, WindowEvent
 
 LEADING_COLUMNS = ("start", "end", "label", "confidence")
 """Columns before those of the scores, as the fields of a `LabelEvent`; times in seconds."""
@@ -23,7 +23,7 @@ class CsvSink:
 
     def write(self, event: Event) -> None:
         """Write one row."""
-        if isinstance(event, LabelEvent) and not isinstance(event, ProvisionalEvent):
+        if isinstance(event, WindowEvent | SegmentEvent):
             self._write(label_row(event, self._labels))
 
     def close(self) -> None:
