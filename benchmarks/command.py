@@ -32,6 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=BUNDLED_MODEL,
         help="model folder that export/to_onnx.py wrote (default: the bundled model)",
     )
+    add_folders(parser)
+
+
+def add_folders(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name the folders for pictures and for decoded sound."""
     parser.add_argument(
         "--output",
         type=Path,

@@ -37,12 +37,9 @@ from hubert_base import HUBERT_BASE, write_hubert_base
 from latency_plot import plot_latency
 from parity import speech_windows
 from pytorch_backends import pytorch_backends
-from recordings import bundled_speech, join, load_clips
+from recordings import bundled_speech, speech_of
 from timing import interleave, machine, print_machine, summarise
 from to_onnx import export
-
-CLIPS = 24
-"""Recordings of a corpus that are joined to cut windows from."""
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
@@ -98,11 +95,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             )
         rate = backends.sampling_rate
         if speech is None:
-            speech = (
-                join(load_clips(args.data, "validation", rate, CLIPS, args.cache_dir))
-                if args.data
-                else bundled_speech(rate)
-            )
+            speech = speech_of(args.data, rate, args.cache_dir)
         for window in args.windows:
             windows = speech_windows(speech, round(window * rate), args.rounds)
             label = f"{window:g} s, {threads} thread(s)"

@@ -27,10 +27,9 @@ from tqdm import tqdm
 sys.path += [str(Path(__file__).resolve().parents[1] / folder) for folder in ("export", "train")]
 
 from accuracy_tables import print_table
-from audio_cache import add_cache_dir
 from backends import Predictor, Probabilities
 from checkpoint import PyTorchModel
-from command import run_benchmark
+from command import add_folders, run_benchmark
 from graph import FP32, export_fp32
 from latency_plot import plot_accuracy_against_latency
 from metrics import ClassifierMetrics
@@ -63,13 +62,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--rounds", type=int, default=10, help="windows timed at each length (default: 10)"
     )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("runs/benchmarks"),
-        help="folder for the picture (default: runs/benchmarks)",
-    )
-    add_cache_dir(parser)
+    add_folders(parser)
     return parser.parse_args(argv)
 
 

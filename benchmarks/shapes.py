@@ -26,8 +26,7 @@ from tqdm import tqdm
 
 sys.path += [str(Path(__file__).resolve().parents[1] / folder) for folder in ("export", "train")]
 
-from audio_cache import add_cache_dir
-from command import run_benchmark
+from command import add_folders, run_benchmark
 from emo_listen import EmotionModel, Prediction
 from emo_listen.errors import ModelError
 from metrics import ClassifierMetrics
@@ -49,13 +48,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--data", required=True, help="corpus, as train/finetune.py takes it")
     parser.add_argument("--window", type=float, default=3.0, help="timed, in seconds (default: 3)")
     parser.add_argument("--rounds", type=int, default=30, help="windows timed (default: 30)")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("runs/benchmarks"),
-        help="folder for the picture (default: runs/benchmarks)",
-    )
-    add_cache_dir(parser)
+    add_folders(parser)
     parser.set_defaults(checkpoint=None, model=None)
     return parser.parse_args(argv)
 

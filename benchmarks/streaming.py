@@ -34,11 +34,8 @@ from emo_listen.sources import PcmStream
 from graph import open_graph
 from latency_plot import plot_stream_cost
 from parity import speech_windows
-from recordings import bundled_speech, join, load_clips
+from recordings import speech_of
 from timing import Samples, machine, print_machine
-
-CLIPS = 24
-"""Recordings of a corpus that are joined to one stream."""
 
 BLOCK = 0.1
 """Length of the blocks that a stream comes in, in seconds."""
@@ -75,11 +72,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """
     model = EmotionModel.load(args.model)
     rate = model.sampling_rate
-    speech = (
-        join(load_clips(args.data, "validation", rate, CLIPS, args.cache_dir))
-        if args.data
-        else bundled_speech(rate)
-    )
+    speech = speech_of(args.data, rate, args.cache_dir)
     told = machine()
     length = round(args.seconds * rate)
     sounds = {"speech": np.resize(speech, length), "silence": np.zeros(length, np.float32)}

@@ -20,6 +20,9 @@ from emo_listen.demo import SAMPLE
 from emo_listen.errors import CorpusError
 from splits import split_corpus
 
+TIMED_CLIPS = 24
+"""Recordings of a corpus that are joined to time with."""
+
 
 @dataclass
 class Clip:
@@ -120,6 +123,21 @@ def cut(
 def join(clips: list[Clip]) -> NDArray[np.float32]:
     """Join recordings one after the other to one, `(n_samples,)`."""
     return np.concatenate([clip.samples for clip in clips])
+
+
+def speech_of(
+    data: str | None, sampling_rate: int, cache_dir: Path = CACHE_DIR
+) -> NDArray[np.float32]:
+    """Read speech to time with, `(n_samples,)` at a rate in Hz.
+
+    Some clips of the validation split of the corpus `data`, joined; the package's voice where None.
+
+    Raises:
+        CorpusError: no such corpus, or it has no validation split.
+    """
+    if data is None:
+        return bundled_speech(sampling_rate)
+    return join(load_clips(data, "validation", sampling_rate, TIMED_CLIPS, cache_dir))
 
 
 def bundled_speech(sampling_rate: int) -> NDArray[np.float32]:

@@ -8,13 +8,14 @@ lower one for another.
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from emo_listen.levels import level_dbfs
 
 VAD_RATE = 16000
 """Rate that Silero's network takes, in Hz."""
@@ -134,7 +135,7 @@ class SpeechDetector:
 
     def _is_background(self, chunk: NDArray[np.float32]) -> bool:
         """Tell whether `chunk` is no louder than what was heard lately, which it then joins."""
-        level = 20 * math.log10(max(math.sqrt(float(np.square(chunk).mean())), 1e-6))
+        level = level_dbfs(chunk)
         if self._background is None:
             self._background = level
             return level < QUIET_DBFS
