@@ -322,17 +322,21 @@ def test_a_server_restarted_five_times_costs_only_its_gaps(tmp_path: Path) -> No
 
 def test_two_microphones_of_one_process_come_back(microphone: VirtualMicrophone) -> None:
     code = """
+import os
 import threading
 from emo_listen.sources import Gap, Microphone
+
+def say(line):
+    os.write(1, f"{line}\\n".encode())  # Whole, while the other thread writes, too.
 
 def listen(device):
     microphone, blocks = Microphone(device), 0
     for item in microphone:
         blocks += 1
         if blocks == 1:
-            print("heard", flush=True)
+            say("heard")
         if isinstance(item, Gap):
-            print(item.reason, flush=True)
+            say(item.reason)
             microphone.stop()
 
 threads = [threading.Thread(target=listen, args=(name,)) for name in ("default", "pulse")]
@@ -340,7 +344,7 @@ for thread in threads:
     thread.start()
 for thread in threads:
     thread.join()
-print("both")
+say("both")
 """
     with started(sys.executable, "-c", code, capture=microphone.capture()) as process:
         assert process.stdout and process.stderr
