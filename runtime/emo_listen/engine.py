@@ -31,8 +31,11 @@ from emo_listen.settings import UNCERTAIN
 from emo_listen.smoothing import MIN_LEAD, Smoother
 from emo_listen.vad import VAD_RATE, SpeechDetector, SpeechEnd, SpeechStart
 
-FIRST_WINDOW = 1.0
-"""Seconds of speech after which the first window ends (one window's length, where shorter)."""
+FIRST_WINDOW = 0.75
+"""Seconds of speech after which the first window ends (one window's length, where shorter). In
+conversations of validation clips the first label then comes 0.69 s after a turn begins (1.18 s at
+the 95th percentile) and is right in 0.53 of them; with 1.0 s, 0.94 s (1.42 s) and 0.63. Final
+labels are as good with either."""
 
 MIN_SEGMENT = 0.5
 """Seconds of speech below which nothing is claimed: too little to tell an emotion from, and what
