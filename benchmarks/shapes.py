@@ -31,12 +31,9 @@ from emo_listen import EmotionModel, Prediction
 from emo_listen.errors import ModelError
 from metrics import ClassifierMetrics
 from parity import speech_windows
-from recordings import check_labels, join, load_clips
+from recordings import TIMED_CLIPS, check_labels, join, load_clips
 from shapes_plot import plot_shapes
 from timing import Samples, interleave, machine, print_machine, summarise
-
-CLIPS = 24
-"""Clips that are joined to cut windows from."""
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
@@ -86,7 +83,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                 "uar": round(scores["uar"], 4),
             }
         )
-    speech = join([clip for clip in clips if len(clip.samples) > rate][:CLIPS])
+    speech = join([clip for clip in clips if len(clip.samples) > rate][:TIMED_CLIPS])
     windows = speech_windows(speech, round(args.window * rate), args.rounds)
     predictors: dict[str, Callable[[Samples], Prediction]] = {
         name: partial(model.predict, sampling_rate=rate) for name, model in models.items()

@@ -32,6 +32,7 @@ from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor, se
 from audio_cache import add_cache_dir, decode_corpus, print_faults, to_float
 from corpora import load_corpus
 from emo_listen.errors import EmoListenError, ModelError
+from emo_listen.model import normalize
 from emo_listen.settings import ModelSettings
 from plots import plot_distillation
 from probe import probe_states
@@ -101,10 +102,8 @@ class Crops:
         """`input_values` `(batch_size, n_samples)` of one step: zero mean, unit variance."""
         rng = np.random.default_rng([self.seed, step])
         starts = rng.integers(0, len(self.stream) - self.length, self.batch_size)
-        samples = to_float(np.stack([self.stream[s : s + self.length] for s in starts]))
-        samples -= samples.mean(axis=1, keepdims=True)
-        samples /= np.sqrt(samples.var(axis=1, keepdims=True) + 1e-7)
-        return torch.from_numpy(samples)
+        crops = [normalize(to_float(self.stream[s : s + self.length])) for s in starts]
+        return torch.from_numpy(np.stack(crops))
 
 
 def relative_errors(
