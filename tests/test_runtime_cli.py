@@ -24,7 +24,6 @@ import soundfile
 from emo_listen import EmotionModel, listen
 from emo_listen.audio import load_audio
 from emo_listen.cli import main
-from emo_listen.engine import FIRST_WINDOW
 from emo_listen.model import BUNDLED_MODEL
 from emo_listen.settings import ModelSettings
 
@@ -88,7 +87,7 @@ def test_raw_windows_can_be_had(sample_file: Path, emit: str, types: set[str]) -
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     assert {line["type"] for line in lines} == types
     first = next(line for line in lines if line["type"] == "window")
-    assert (first["start"], first["end"]) == (0, 0.75)
+    assert (first["start"], first["end"]) == (0, 1)
 
 
 def test_text_has_a_line_for_each_event(sample_file: Path) -> None:
@@ -96,9 +95,9 @@ def test_text_has_a_line_for_each_event(sample_file: Path) -> None:
     result = run("--device", sample_file, *WINDOWS, *options)
     assert result.returncode == 0
     lines = result.stdout.splitlines()
-    # The first ends early, the last with the sound.
-    assert len(lines) == 1 + math.ceil((soundfile.info(sample_file).duration - FIRST_WINDOW) / 2)
-    assert lines[2].split()[:4] == ["2.8", "-", "4.8", "s"]
+    # The first ends after a second, the last with the sound.
+    assert len(lines) == 1 + math.ceil((soundfile.info(sample_file).duration - 1) / 2)
+    assert lines[2].split()[:4] == ["3.0", "-", "5.0", "s"]
     assert "%" in lines[2]
     assert "\x1b" not in result.stdout
 
@@ -137,7 +136,7 @@ def test_a_terminal_gets_text(sample_file: Path) -> None:
         pass  # Linux's way of saying that the terminal's other end is closed.
     os.close(ours)
     assert process.wait(timeout=120) == 0
-    assert " 0.8 -   3.8 s" in output.decode()
+    assert " 1.0 -   4.0 s" in output.decode()
     assert b"\x1b[" in output
 
 
@@ -145,7 +144,7 @@ def test_standard_input_equals_a_file(pcm: bytes, bundled_model: EmotionModel) -
     result = run("--device", "-", *WINDOWS, pcm=pcm)
     assert (result.returncode, result.stderr) == (0, "")
     lines = [json.loads(line) for line in result.stdout.splitlines()]
-    assert [line["end"] for line in lines] == [0.75, 1.25, 1.75, 2.25, 2.3]
+    assert [line["end"] for line in lines] == [1, 1.5, 2, 2.3]
     samples = np.frombuffer(pcm, "<i2").astype(np.float32) / np.float32(32768)
     assert lines[-1]["label"] == bundled_model.predict(samples, 16000).label
     # The same bytes at another rate, with half a sample too many, are another sound.
@@ -159,7 +158,7 @@ def test_lines_come_at_once_and_ctrl_c_ends(pcm: bytes) -> None:
         process.stdin.write(pcm[:33000])
         process.stdin.flush()
         # Standard input stays open: the line must come without an end of the sound.
-        assert json.loads(process.stdout.readline())["end"] == 0.75
+        assert json.loads(process.stdout.readline())["end"] == 1
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=120) == 0
         assert process.stderr.read() == b""

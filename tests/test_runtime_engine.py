@@ -143,11 +143,11 @@ def test_windows_are_what_the_model_says_of_that_sound(bundled_model, speech):
         assert event.confidence == pytest.approx(prediction.confidence, abs=6e-5)
 
 
-def test_without_vad_a_window_ends_early_and_then_every_hop(bundled_model, speech):
+def test_without_vad_windows_end_after_a_second_and_then_every_hop(bundled_model, speech):
     events = heard(engine_of(bundled_model, vad=False, emit="all", hop=0.75), speech[: 5 * RATE])
     windows = of_kind(events, WindowEvent)
-    assert [event.end for event in windows] == [0.75, 1.5, 2.25, 3.0, 3.75, 4.5, 5.0]
-    assert [event.start for event in windows] == [0, 0, 0, 0, 0.75, 1.5, 2.0]
+    assert [event.end for event in windows] == [1.0, 1.75, 2.5, 3.25, 4.0, 4.75, 5.0]
+    assert [event.start for event in windows] == [0, 0, 0, 0.25, 1.0, 1.75, 2.0]
     segments = of_kind(events, SegmentEvent)
     assert (segments[0].start, segments[-1].end) == (0, 5)
 

@@ -23,7 +23,6 @@ from virtual_microphone import DEADLINE, RATE, Capture, VirtualMicrophone
 
 from emo_listen.audio import load_audio, resample
 from emo_listen.devices import TABLE_WIDTH
-from emo_listen.engine import FIRST_WINDOW
 from emo_listen.gaps import TOLERANCE
 from emo_listen.microphone import MICROPHONE_LATENCY
 
@@ -203,7 +202,7 @@ def test_a_device_can_be_chosen_by_index_and_by_name(microphone: VirtualMicropho
     ):
         for process in (by_index, by_name):
             assert process.stdout
-            assert json.loads(process.stdout.readline())["end"] == FIRST_WINDOW
+            assert json.loads(process.stdout.readline())["end"] == 1
             process.terminate()
             _, errors = rest_of(process)
             assert (process.returncode, errors) == (0, "")
@@ -403,7 +402,7 @@ def test_ctrl_c_while_the_device_is_gone_ends_cleanly(microphone: VirtualMicroph
     assert process.returncode == 0
     assert "Traceback" not in errors
     # What was heard before is still told.
-    assert events(first + output)[-1]["end"] >= FIRST_WINDOW
+    assert events(first + output)[-1]["end"] >= 1
 
 
 def test_a_server_that_is_gone_is_a_named_error(microphone: VirtualMicrophone) -> None:

@@ -1,9 +1,9 @@
 """The engine, one for live and recorded sound: samples -> speech -> windows -> labels -> events.
 
 Samples come at the model's rate, in pieces of any size; events depend on the samples only. While
-somebody speaks, a window ends `FIRST_WINDOW` seconds after the beginning and then every hop. It
-looks back over one window's length, at most to `PRE_ROLL` before the speech. One more ends when
-the speech is known to be over.
+somebody speaks, a window ends `FIRST_WINDOW` seconds after the beginning and then every hop;
+without speech detection it is `FIRST_WINDOW_WITHOUT_VAD`. It looks back over one window's length,
+at most to `PRE_ROLL` before the speech. One more ends when the speech is known to be over.
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ FIRST_WINDOW = 0.75
 conversations of validation clips the first label then comes 0.69 s after a turn begins (1.18 s at
 the 95th percentile) and is right in 0.53 of them; with 1.0 s, 0.94 s (1.42 s) and 0.63. Final
 labels are as good with either."""
+
+FIRST_WINDOW_WITHOUT_VAD = 1.0
+"""Seconds of sound after which the first window ends where nobody is known to have begun."""
 
 MIN_SEGMENT = 0.5
 """Seconds of speech below which nothing is claimed: too little to tell an emotion from, and what
@@ -112,7 +115,8 @@ class Engine:
         self._labels = model.labels
         self._window = round(window * self._rate)
         self._hop = max(1, round(hop * self._rate))
-        self._first = min(self._window, round(FIRST_WINDOW * self._rate))
+        first = FIRST_WINDOW if vad else FIRST_WINDOW_WITHOUT_VAD
+        self._first = min(self._window, round(first * self._rate))
         self._emit = emit
         self._detector = SpeechDetector() if vad else None
         self._pieces: deque[NDArray[np.float32]] = deque()
