@@ -6,8 +6,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml $(shell find runtime/emo_listen -type f -not -name '*.pyc')
-# For the virtual microphone of the audio-device tests, on Debian and Ubuntu.
-PACKAGES := libasound2-plugins libportaudio2 pulseaudio pulseaudio-utils
+# For tests, on Debian and Ubuntu: a virtual microphone, and a trace of system calls.
+PACKAGES := libasound2-plugins libportaudio2 pulseaudio pulseaudio-utils strace iproute2
 
 # The first Python that is 3.11 or newer and can make a virtual environment.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
@@ -55,7 +55,7 @@ packages:
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update --quiet=2 && DEBIAN_FRONTEND=noninteractive apt-get install --yes \
 			--quiet=2 --no-install-recommends $(PACKAGES) >/dev/null || \
-		echo "apt-get failed: tests of the microphone may skip" >&2; \
+		echo "apt-get failed: tests of the microphone and of privacy may skip" >&2; \
 	else \
-		echo "Tests of the microphone may skip; for them: apt install $(PACKAGES)" >&2; \
+		echo "Tests of the microphone and of privacy may skip; for them: apt install $(PACKAGES)" >&2; \
 	fi

@@ -18,6 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import emo_listen  # noqa: F401  First, since it turns telemetry off.
+
+# isort: split
 import torch
 
 sys.path += [str(Path(__file__).resolve().parents[1] / folder) for folder in ("export", "train")]

@@ -23,6 +23,9 @@ from typing import Any
 
 sys.path += [str(Path(__file__).resolve().parents[1] / folder) for folder in ("export", "train")]
 
+import emo_listen  # noqa: F401  First, since it turns telemetry off.
+
+# isort: split
 import latency
 import memory
 import quantization

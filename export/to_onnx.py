@@ -26,6 +26,9 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
+import emo_listen  # noqa: F401  First, since it turns telemetry off.
+
+# isort: split
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm

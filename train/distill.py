@@ -23,6 +23,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import emo_listen  # noqa: F401  First, since it turns telemetry off.
+
+# isort: split
 import numpy as np
 import torch
 from torch import nn

@@ -30,6 +30,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import emo_listen  # noqa: F401  First, since it turns telemetry off.
+
+# isort: split
 import numpy as np
 import torch
 from transformers import (

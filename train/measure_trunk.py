@@ -19,6 +19,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import emo_listen  # noqa: F401  First, since it turns telemetry off.
+
+# isort: split
 import torch
 from transformers import HubertConfig, HubertForSequenceClassification, Wav2Vec2FeatureExtractor
 

@@ -20,6 +20,9 @@ from collections import Counter
 from pathlib import Path, PurePath
 from typing import Any
 
+import emo_listen  # noqa: F401  First, since it turns telemetry off.
+
+# isort: split
 import datasets
 import numpy as np
 import torch

@@ -20,6 +20,9 @@ import sys
 import zipfile
 from pathlib import Path
 
+import emo_listen  # noqa: F401  First, since it turns telemetry off.
+
+# isort: split
 import numpy as np
 import torch
 from transformers import WhisperConfig

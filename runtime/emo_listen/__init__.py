@@ -10,6 +10,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from emo_listen.telemetry import disable_telemetry
+
 if TYPE_CHECKING:
     from emo_listen.events import (
         Event,
@@ -50,6 +52,8 @@ __all__ = [
     "WindowEvent",
     "listen",
 ]
+
+disable_telemetry()
 
 
 def __getattr__(name: str) -> Any:
