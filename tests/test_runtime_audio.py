@@ -45,7 +45,7 @@ def test_few_samples_survive_resampling() -> None:
 )
 def test_any_format_rate_and_channels(tmp_path: Path, suffix: str, subtype: str) -> None:
     time = np.arange(44100) / 44100
-    left, right = 0.6 * np.sin(2 * np.pi * 440 * time), 0.2 * np.sin(2 * np.pi * 440 * time)
+    left, right = 0.5 * np.sin(2 * np.pi * 440 * time), 0.3 * np.sin(2 * np.pi * 440 * time)
     path = tmp_path / f"tone.{suffix}"
     soundfile.write(path, np.stack([left, right], axis=1), 44100, subtype=subtype)
     samples = load_audio(path, 16000)

@@ -431,3 +431,20 @@ def test_the_demo_listens_where_a_microphone_answers(microphone: VirtualMicropho
         _, errors = rest_of(process)
     assert line.startswith("Listening to default with ")
     assert (process.returncode, errors) == (0, "")
+
+
+def test_channels_in_opposite_phase_do_not_cancel(tmp_path: Path) -> None:
+    played = noise(2)
+    with VirtualMicrophone(sink_channels=2) as stereo, recorder(stereo, tmp_path) as recording:
+        stereo.play(np.column_stack([played, -played]))
+        recording.wait_for_sound(0.5)
+        samples, gaps, _ = recording.finish()
+    assert gaps == []
+    # Whole after the frame in which the mixing changes from the mean to one channel.
+    expected = played[RATE // 2 : RATE] / np.float32(32768)
+    begin = np.flatnonzero(samples)[0] + RATE // 2
+    lags = [lag for lag in range(-50, 51) if abs(samples[begin + lag]) == abs(expected[0])]
+    assert any(
+        np.array_equal(np.abs(samples[begin + lag :][: len(expected)]), np.abs(expected))
+        for lag in lags
+    )

@@ -25,7 +25,7 @@ RATE = 44100
 """Rate of the virtual microphone in Hz, which ALSA's PulseAudio device has by default."""
 
 CHANNELS = 2
-"""Channels in which it is opened; both hold the null sink's only one."""
+"""Channels in which it is opened; both hold the null sink's, where it has only one."""
 
 CAPTURED = "EMO_LISTEN_CAPTURED"
 """Variable of the environment with the path at which ALSA keeps what a process captures."""
@@ -37,7 +37,8 @@ DEADLINE = 60.0
 class VirtualMicrophone:
     """The server, how to reach it, and what it has delivered; a context manager."""
 
-    def __init__(self) -> None:
+    def __init__(self, sink_channels: int = 1) -> None:
+        self._sink_channels = sink_channels
         missing = [tool for tool in ("pulseaudio", "pactl", "paplay") if shutil.which(tool) is None]
         if missing:
             pytest.skip(f"{', '.join(missing)} not found: apt install pulseaudio pulseaudio-utils")
@@ -80,7 +81,8 @@ class VirtualMicrophone:
         self._socket.unlink(missing_ok=True)
         modules = [
             f"module-native-protocol-unix socket={self._socket} auth-anonymous=1",
-            f"module-null-sink sink_name=virt format=s16le rate={RATE} channels=1",
+            f"module-null-sink sink_name=virt format=s16le rate={RATE} "
+            f"channels={self._sink_channels}",
             "module-remap-source master=virt.monitor source_name=vmic",
         ]
         command = ["pulseaudio", "-n", "--daemonize=no", "--use-pid-file=no", "--disable-shm"]
@@ -111,7 +113,10 @@ class VirtualMicrophone:
         return Capture(folder, {**self._environment, CAPTURED: str(folder / "raw")})
 
     def play(self, samples: NDArray[np.int16]) -> None:
-        """Play `samples`, int16 (n_samples,), into the microphone, and wait until they end."""
+        """Play `samples` into the microphone, and wait until they end.
+
+        They are int16 (n_samples,) or, for a sink with channels, (n_samples, n_channels).
+        """
         file = self._folder / "played.wav"
         soundfile.write(file, samples, RATE, subtype="PCM_16")
         playing = self.run("paplay", "--device=virt", file)

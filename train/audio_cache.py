@@ -18,10 +18,11 @@ import datasets
 import numpy as np
 import soundfile
 
-from emo_listen.audio import mix_down, resample
+from emo_listen.audio import resample
 from emo_listen.errors import CorpusError
+from emo_listen.mixing import mix_down
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever decoding changes, so that old caches are not taken for new ones."""
 
 FULL_SCALE = 32768
@@ -148,7 +149,7 @@ def read_sound(audio: dict[str, Any], sampling_rate: int) -> np.ndarray:
     else:
         raise FileNotFoundError(audio["path"])
     samples, rate = soundfile.read(source, dtype="float32", always_2d=True)
-    return resample(mix_down(samples), rate, sampling_rate)
+    return resample(mix_down(samples, rate), rate, sampling_rate)
 
 
 def to_pcm(samples: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import soxr
 from numpy.typing import NDArray
 
 from emo_listen.errors import AudioFileError
+from emo_listen.mixing import MixDown
 
 FRAMES_PER_SECOND = 50
 """Frames in which `Resampler` works on each second of sound."""
@@ -65,11 +66,6 @@ def resample(
     return np.concatenate([*resampler.push(samples), resampler.finish()])
 
 
-def mix_down(block: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean over the channels of `block`, float32 (n_samples, n_channels) -> (n_samples,)."""
-    return block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
-
-
 def open_audio_file(path: str | Path) -> soundfile.SoundFile:
     """Open a file for decoding; the caller closes it.
 
@@ -97,6 +93,7 @@ def read_blocks(file: soundfile.SoundFile) -> Iterator[NDArray[np.float32]]:
         AudioFileError: the file is damaged; the message tells where.
     """
     decoded = 0
+    mixing = MixDown(file.channels, file.samplerate)
     while True:
         # libsndfile does not say how many samples it decoded before it failed: those it wrote.
         block = np.full((file.samplerate, file.channels), np.nan, np.float32)
@@ -105,17 +102,18 @@ def read_blocks(file: soundfile.SoundFile) -> Iterator[NDArray[np.float32]]:
         except soundfile.SoundFileError as error:
             written = np.flatnonzero(~np.isnan(block[:, 0]))
             length = written[-1] + 1 if len(written) else 0
-            if length:
-                yield mix_down(block[:length])
+            yield mixing.push(block[:length])
+            yield mixing.finish()
             raise AudioFileError(
                 f"{file.name} is damaged {(decoded + length) / file.samplerate:.2f} s from its "
                 f"beginning ({_reason(error)}). If it plays elsewhere, convert it, for example "
                 "with ffmpeg, to WAV or FLAC."
             ) from error
         if length == 0:
+            yield mixing.finish()
             return
         decoded += length
-        yield mix_down(block[:length])
+        yield mixing.push(block[:length])
 
 
 def load_audio(path: str | Path, sampling_rate: int) -> NDArray[np.float32]:

@@ -47,7 +47,7 @@ class Arrival:
     """A block as the device's callback got it."""
 
     samples: NDArray[np.float32]
-    """Mono sound, float32 (n_samples,)."""
+    """Sound, float32 (n_samples,) or (n_samples, n_channels)."""
 
     time: float
     """When it came, in seconds of a clock that never goes back."""

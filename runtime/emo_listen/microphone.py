@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_listen.audio import Resampler, mix_down
+from emo_listen.audio import Resampler
 from emo_listen.devices import (
     MAX_CHANNELS,
     InputDevice,
@@ -29,6 +29,7 @@ from emo_listen.devices import (
 )
 from emo_listen.errors import DeviceError
 from emo_listen.gaps import Arrival, Gap, OverflowWatch
+from emo_listen.mixing import MixDown
 
 MICROPHONE_LATENCY = 0.2
 """Sound that the device may hold back before a block comes, in seconds."""
@@ -56,7 +57,7 @@ _open_streams: set[_Stream] = set()
 
 
 class Microphone:
-    """An input device of PortAudio, at the device's own rate, the mean of its first two channels.
+    """An input device of PortAudio, at the device's own rate, its first two channels mixed down.
 
     Where the device vanishes (unplugged, its sound server restarted), a warning is logged, and it
     is opened again as soon as it is back. PortAudio sees devices that came back only when it is
@@ -146,6 +147,7 @@ class Microphone:
             if stream.sampling_rate != self.sampling_rate
             else None
         )
+        mixing = MixDown(stream.channels, stream.sampling_rate)
         heard = lost
         with contextlib.closing(self._arrivals(stream)) as arrivals:
             for arrival in arrivals:
@@ -154,8 +156,9 @@ class Microphone:
                     _log.warning("the microphone %s is back after %.1f s", self.name, away)
                     yield Gap(max(0.0, away), "device")
                 heard = arrival.time
-                yield from _resampled(watch.push(arrival), resampler)
-        yield from _resampled(watch.finish(), resampler)
+                yield from _resampled(_mixed(watch.push(arrival), mixing), resampler)
+        yield from _resampled(_mixed(watch.finish(), mixing), resampler)
+        yield from _resampled(iter([mixing.finish()]), resampler)
         if resampler is not None:
             yield resampler.finish()
         return heard
@@ -178,7 +181,8 @@ class Microphone:
             if isinstance(item, Arrival):
                 yield item
         if stream.dropped and not self._stopped:
-            yield Arrival(np.zeros(0, np.float32), time.monotonic(), dropped=stream.dropped)
+            nothing = np.zeros((0, stream.channels), np.float32)
+            yield Arrival(nothing, time.monotonic(), dropped=stream.dropped)
 
     def _open(self, device: InputDevice, form: InputFormat) -> _Stream:
         """Open the device.
@@ -227,6 +231,7 @@ class _Stream:
             sounddevice.PortAudioError: it cannot be opened.
         """
         self.sampling_rate = form.sampling_rate
+        self.channels = min(form.channels, MAX_CHANNELS)
         self.dropped = 0
         """Samples that found no room since the last block that did."""
         self._arrivals = arrivals
@@ -264,7 +269,7 @@ class _Stream:
         if self._arrivals.qsize() >= self._backlog:
             self.dropped += frames
             return
-        samples = mix_down(block[:, :MAX_CHANNELS]).copy()
+        samples = block[:, :MAX_CHANNELS].copy()
         self._arrivals.put(Arrival(samples, now, self._overflow, self.dropped))
         self._overflow, self.dropped = False, 0
 
@@ -276,6 +281,18 @@ class _Ended:
 
 _Item = Arrival | _Ended | None
 """What a microphone's queue holds; None where `stop` was called."""
+
+
+def _mixed(
+    sound: Iterator[NDArray[np.float32] | Gap], mixing: MixDown
+) -> Iterator[NDArray[np.float32] | Gap]:
+    """Mix blocks (n_samples, n_channels) down; a gap comes after the sound before it."""
+    for item in sound:
+        if isinstance(item, Gap):
+            yield mixing.finish()
+            yield item
+        else:
+            yield mixing.push(item)
 
 
 def _resampled(
