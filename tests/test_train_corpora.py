@@ -32,9 +32,9 @@ def test_crema_d_folder_is_told_from_its_names(tmp_path):
     corpus = load_corpus(str(tmp_path))
     assert corpus["label"][:] == ["anger", "happiness", "sadness"]
     assert corpus["speaker"][:] == ["1001", "1002", "1002"]
-    assert corpus["split"][:] == [None, None, None]
-    (tmp_path / "splits.csv").write_text("actor,split\n1001,test\n1002,train\n")
-    assert load_corpus(str(tmp_path))["split"][:] == ["test", "train", "train"]
+    assert corpus["split"][:] == ["test", "train", "train"]  # as the clone's own table says
+    (tmp_path / "splits.csv").write_text("actor,split\n1001,train\n1002,validation\n")
+    assert load_corpus(str(tmp_path))["split"][:] == ["train", "validation", "validation"]
     (tmp_path / "splits.csv").write_text("actor,split\n1001,test\n")
     with pytest.raises(CorpusError, match="no split for actor 1002"):
         load_corpus(str(tmp_path))

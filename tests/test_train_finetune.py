@@ -381,7 +381,7 @@ def test_recipe_file_with_overrides(tmp_path, repository):
     assert args.num_train_epochs == 3
     _, whole = finetune.parse_args([str(recipe), "--use_cpu"])
     assert whole.num_train_epochs == 5
-    plain, defaults = finetune.parse_args(["--data", own.data, "--use_cpu"])
+    plain, defaults = finetune.parse_args(["--data", *own.data, "--use_cpu"])
     assert (plain.base_model, plain.trainable_layers) == (own.base_model, own.trainable_layers)
     for name in ("num_train_epochs", "learning_rate", "warmup_ratio", "metric_for_best_model"):
         assert getattr(defaults, name) == getattr(whole, name)
@@ -390,7 +390,7 @@ def test_recipe_file_with_overrides(tmp_path, repository):
     as_json = tmp_path / "recipe.json"
     as_json.write_text(json.dumps({"data": "x", "learning_rate": 2e-5, "bf16": True}))
     own, args = finetune.parse_args([str(as_json), "--report_to", "none", "--use_cpu"])
-    assert (own.data, args.learning_rate, args.bf16, args.report_to) == ("x", 2e-5, True, [])
+    assert (own.data, args.learning_rate, args.bf16, args.report_to) == (["x"], 2e-5, True, [])
 
 
 @pytest.mark.parametrize(

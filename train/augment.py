@@ -25,8 +25,8 @@ import soxr
 from scipy.signal import fftconvolve
 
 from audio_cache import SILENT_BELOW, print_faults, read_sound, to_float, to_pcm
-from corpora import AUDIO_SUFFIXES
 from emo_listen.errors import CorpusError
+from sound_files import AUDIO_SUFFIXES
 
 PROBABILITIES = {
     "speed": 0.5,

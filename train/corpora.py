@@ -12,9 +12,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import datasets
-import soundfile
 
+from emo_db import read_emo_db
 from emo_listen.errors import CorpusError
+from librispeech import read_librispeech
+from sound_files import ClipRow, audio_files
 
 COLUMNS = datasets.Features(
     {
@@ -50,22 +52,21 @@ SPLIT_NAMES = {
 }
 """Other people's names of the three splits, in lower case, and ours."""
 
-AUDIO_SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()} | {
-    ".aif",
-    ".aifc",
-    ".oga",
-    ".opus",
-}
+CREMA_D_SPLITS = Path(__file__).resolve().parent / "splits" / "crema_d.csv"
+"""Split of each actor of CREMA-D: the EVAR benchmark's (nttcslab/eval-audio-repr)."""
+
 LABEL_COLUMNS = ("label", "labels", "emotion", "class")
 SPEAKER_COLUMNS = ("speaker", "speaker_id", "actor", "actor_id")
 
 
-def load_corpus(data: str) -> datasets.Dataset:
+def load_corpus(data: str, final: bool = False) -> datasets.Dataset:
     """Read the list of clips that `data` names.
 
     Args:
-        data: a CREMA-D folder; a folder with a sub-folder for each class; a CSV with the columns
-            `file,label[,speaker,split]`; a folder that `datasets` saved; or a hub dataset id.
+        data: a CREMA-D, LibriSpeech or EMO-DB folder; a folder with a sub-folder for each class;
+            a CSV with the columns `file,label[,speaker,split]`; a folder that `datasets` saved; or
+            a hub dataset id.
+        final: train on EMO-DB, as the final recipe does, rather than validate with it.
 
     Returns:
         A dataset with the columns of `COLUMNS`, one row a clip, in a fixed order.
@@ -81,21 +82,14 @@ def load_corpus(data: str) -> datasets.Dataset:
     if path.is_dir():
         if crema_d := crema_d_files(path):
             return read_crema_d(path, crema_d)
+        if rows := read_emo_db(path, final) or read_librispeech(path):
+            return from_rows(rows)
         if any(path.glob("*.json")) or any(path.rglob("*.parquet")):
             return read_hub_dataset(str(path))
         return read_class_folders(path)
     if path.is_absolute() or data.startswith((".", "~")) or data.endswith(".csv"):
         raise CorpusError(f"There is no folder or file {path}: give the corpus's place to --data.")
     return read_hub_dataset(data)
-
-
-def audio_files(folder: Path) -> list[Path]:
-    """Files directly in `folder` that soundfile may read, told by their suffix, sorted."""
-    return sorted(
-        file
-        for file in folder.iterdir()
-        if file.suffix.lower() in AUDIO_SUFFIXES and file.is_file()
-    )
 
 
 def crema_d_files(folder: Path) -> list[Path]:
@@ -109,13 +103,16 @@ def crema_d_files(folder: Path) -> list[Path]:
 
 
 def read_crema_d(folder: Path, files: list[Path]) -> datasets.Dataset:
-    """CREMA-D from its file names, with `splits.csv` (actor, split) where it lies beside them.
+    """CREMA-D from its file names.
+
+    The splits are those of a `splits.csv` (actor, split) beside them, else `CREMA_D_SPLITS`.
 
     Raises:
-        CorpusError: a name has an unknown emotion, or `splits.csv` lacks an actor.
+        CorpusError: a name has an unknown emotion, or the table of splits lacks an actor.
     """
     splits: dict[str, str] = {}
-    places = (folder / "splits.csv", files[0].parent / "splits.csv", folder.parent / "splits.csv")
+    places = [place / "splits.csv" for place in (folder, files[0].parent, folder.parent)]
+    places.append(CREMA_D_SPLITS)
     for place in places:
         if place.is_file():
             with place.open(encoding="utf-8-sig", newline="") as table:
@@ -131,9 +128,9 @@ def read_crema_d(folder: Path, files: list[Path]) -> datasets.Dataset:
         actor, emotion = match["actor"], match["emotion"]
         if emotion not in CREMA_D_EMOTIONS:
             raise CorpusError(f"{file}: unknown emotion {emotion!r} in the name.")
-        if splits and actor not in splits:
+        if actor not in splits:
             raise CorpusError(f"{place} names no split for actor {actor} ({file.name}).")
-        rows.append((file, CREMA_D_EMOTIONS[emotion], actor, splits.get(actor)))
+        rows.append((file, CREMA_D_EMOTIONS[emotion], actor, splits[actor]))
     return from_rows(rows)
 
 
@@ -146,7 +143,7 @@ def read_class_folders(folder: Path) -> datasets.Dataset:
         CorpusError: no sub-folder holds a sound file.
     """
     folders = sorted(entry for entry in folder.iterdir() if entry.is_dir())
-    rows: list[tuple[Path, str, str | None, str | None]]
+    rows: list[ClipRow]
     if folders and all(entry.name.lower() in SPLIT_NAMES for entry in folders):
         rows = [(*row, entry.name) for entry in folders for row in class_rows(entry)]
     else:
@@ -203,8 +200,8 @@ def read_csv(path: Path) -> datasets.Dataset:
     return from_rows(rows)
 
 
-def from_rows(rows: Iterable[tuple[Path, str, str | None, str | None]]) -> datasets.Dataset:
-    """Build a dataset of `COLUMNS` from (file, label, speaker, split)."""
+def from_rows(rows: Iterable[ClipRow]) -> datasets.Dataset:
+    """Build a dataset of `COLUMNS`."""
     return datasets.Dataset.from_list(
         [
             {

@@ -50,11 +50,11 @@ from transformers.trainer_utils import get_last_checkpoint
 from audio_cache import decode_corpus, print_faults
 from augment import Augmentation
 from clips import Clips, Collator
-from corpora import load_corpus
 from emo_listen.errors import EmoListenError, ModelError
 from emotion_trainer import ClipTrainer, ClipTrainingArguments, keep_within, steps_to_come
 from finetune_options import FinetuneArguments, chosen_options, parse_args, window_range
 from frozen_trunk import cacheable, freeze, store_trunk_outputs
+from joined_corpora import load_corpora
 from metrics import ClassifierMetrics
 from model_card import Training
 from provenance import origin_of, public_name
@@ -162,7 +162,7 @@ def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> di
     cache_dir = Path(own.cache_dir)
     extractor = load_feature_extractor(own.base_model)
     with args.main_process_first(desc="decoding"):
-        corpus = load_corpus(own.data)
+        corpus = load_corpora(own.data, own.final_splits)
         decoded, faults = decode_corpus(corpus, extractor.sampling_rate, cache_dir)
         splits, ambiguous = leave_out_ambiguous(split_corpus(decoded))
     label_names = sorted(set(decoded["label"]))
@@ -234,7 +234,7 @@ def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> di
                 base_model=public_name(own.base_model),
                 base_model_origin=origin_of(own.base_model),
                 licences=own.licences,
-                data=public_name(own.data),
+                data=", ".join(map(public_name, own.data)),
                 command=command,
                 label_names=label_names,
                 clips={name: len(rows) for name, rows in splits.items()},

@@ -21,6 +21,7 @@ from provenance import public_name
 DESCRIPTION = "Fine-tune a HuBERT (or wav2vec 2.0, WavLM) into an emotion classifier."
 
 TOLD_IN_CARD = (
+    "final_splits",
     "weighted_layer_sum",
     "train_window",
     "augment",
@@ -54,10 +55,10 @@ TOLD_IN_CARD = (
 class FinetuneArguments:
     """What to train on, from which model, and which part of it."""
 
-    data: str = field(
+    data: list[str] = field(
         metadata={
-            "help": "CREMA-D folder, folder with a sub-folder for each class, CSV "
-            "(file,label[,speaker,split]), or hub dataset id."
+            "help": "CREMA-D, LibriSpeech or EMO-DB folder, folder with a sub-folder for each "
+            "class, CSV (file,label[,speaker,split]), or hub dataset id; several are joined."
         }
     )
     base_model: str = field(
@@ -118,6 +119,12 @@ class FinetuneArguments:
     test_at_end: bool = field(
         default=True,
         metadata={"help": "Score the test split at the end; false while still choosing."},
+    )
+    final_splits: bool = field(
+        default=False,
+        metadata={
+            "help": "Train on EMO-DB, as the final recipe does; else it is all for validation."
+        },
     )
     licences: list[str] = field(
         default_factory=list,

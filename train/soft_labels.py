@@ -30,9 +30,10 @@ from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
 
 from audio_cache import add_cache_dir, decode_corpus, print_faults
 from clips import Clips
-from corpora import AUDIO_SUFFIXES, load_corpus
+from corpora import load_corpus
 from emo_listen.errors import CorpusError, EmoListenError, ModelError
 from scoring import logits_of_clips
+from sound_files import AUDIO_SUFFIXES
 from splits import leave_out_ambiguous, split_corpus
 
 NAME_COLUMN = "name"

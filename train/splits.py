@@ -55,13 +55,7 @@ def split_corpus(clips: datasets.Dataset) -> dict[str, datasets.Dataset]:
             f"Some clips name a split and others do not (such as {without}): fill in all or none."
         )
     if not any(named):
-        rows = np.arange(len(clips))
-        test = hold_out(rows, labels, speakers, N_FOLDS)
-        rest = np.setdiff1d(rows, test)
-        validation = hold_out(rest, labels, speakers, N_FOLDS - 1)
-        split_of = ["train"] * len(clips)
-        assign(split_of, test, "test")
-        assign(split_of, validation, "validation")
+        split_of = made_splits(labels, speakers)
     elif "validation" not in named:
         rows = np.array([i for i, name in enumerate(named) if name == "train"])
         if rows.size:
@@ -74,6 +68,21 @@ def split_corpus(clips: datasets.Dataset) -> dict[str, datasets.Dataset]:
         for name in SPLITS
         if name in split_of
     }
+
+
+def made_splits(labels: np.ndarray, speakers: list[str | None]) -> list[str | None]:
+    """Split of each clip where none is named: one sixth of the speakers is validation, one test.
+
+    Raises:
+        CorpusError: there are too few speakers, or too few clips of a class.
+    """
+    rows = np.arange(len(labels))
+    test = hold_out(rows, labels, speakers, N_FOLDS)
+    rest = np.setdiff1d(rows, test)
+    split_of: list[str | None] = ["train"] * len(rows)
+    assign(split_of, test, "test")
+    assign(split_of, hold_out(rest, labels, speakers, N_FOLDS - 1), "validation")
+    return split_of
 
 
 def assign(split_of: list[str | None], rows: np.ndarray, name: str) -> None:
