@@ -75,7 +75,8 @@ def test_a_pipe_gets_the_events_as_json_lines(
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     assert lines == [dataclasses.asdict(e) for e in listen(sample_file, model=bundled_model)]
     assert {line["type"] for line in lines} == {"provisional", "segment"}
-    assert list(lines[0]) == ["type", "start", "end", "label", "confidence", "scores"]
+    fields = ["type", "start", "end", "label", "confidence", "scores", "baseline_seconds"]
+    assert list(lines[0]) == fields
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_nothing_is_computed_or_claimed_in_silence(bundled_model, monkeypatch):
     def refuse(*_args, **_kwargs):
         raise AssertionError("the model was asked")
 
-    monkeypatch.setattr(EmotionModel, "predict", refuse)
+    monkeypatch.setattr(EmotionModel, "run", refuse)
     hiss = (1e-2 * np.random.default_rng(0).standard_normal(20 * RATE)).astype(np.float32)
     for samples in (np.zeros(20 * RATE, np.float32), hiss):
         assert heard(engine_of(bundled_model), samples) == []

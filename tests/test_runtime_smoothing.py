@@ -8,46 +8,46 @@ import pytest
 from emo_listen.smoothing import MIN_LEAD, SWITCH_MARGIN, TIME_CONSTANT, Smoother
 
 
-def probabilities(label: int, confidence: float = 0.8) -> np.ndarray:
+def logits(label: int, confidence: float = 0.8) -> np.ndarray:
     rest = np.full(4, (1 - confidence) / 3)
     rest[label] = confidence
-    return rest
+    return np.log(rest)
 
 
 def test_the_average_is_of_logarithms_and_forgets():
     smoother = Smoother()
-    one, two = probabilities(0, 0.7), probabilities(1, 0.9)
+    one, two = logits(0, 0.7), logits(1, 0.9)
     assert smoother.push(one, 1.0)
-    np.testing.assert_allclose(smoother.probabilities, one)
+    np.testing.assert_allclose(smoother.probabilities, np.exp(one))
     smoother.push(two, 1.0 + TIME_CONSTANT)
     kept = np.exp(-1)
-    expected = np.exp((kept * np.log(one) + np.log(two)) / (1 + kept))
+    expected = np.exp((kept * one + two) / (1 + kept))
     np.testing.assert_allclose(smoother.probabilities, expected / expected.sum())
 
 
 def test_weights_count_as_repetitions():
     once, twice = Smoother(), Smoother()
     for _ in range(3):
-        once.push(probabilities(0), 1.0)
-    once.push(probabilities(1), 1.0)
-    twice.push(probabilities(0), 1.0, weight=3.0)
-    twice.push(probabilities(1), 1.0, weight=1.0)
+        once.push(logits(0), 1.0)
+    once.push(logits(1), 1.0)
+    twice.push(logits(0), 1.0, weight=3.0)
+    twice.push(logits(1), 1.0, weight=1.0)
     np.testing.assert_allclose(once.probabilities, twice.probabilities)
 
 
 def test_one_odd_window_does_not_change_the_label():
     smoother = Smoother()
     for n in range(20):
-        smoother.push(probabilities(1 if n == 10 else 0), 0.5 * n)
+        smoother.push(logits(1 if n == 10 else 0), 0.5 * n)
         assert smoother.label == 0
 
 
 def test_a_lasting_change_takes_over_after_the_least_lead_and_is_dated():
     smoother = Smoother()
     for n in range(6):
-        smoother.push(probabilities(0), 0.5 * n)
+        smoother.push(logits(0), 0.5 * n)
     times = [3.0 + 0.5 * n for n in range(12)]
-    changed = [time for time in times if smoother.push(probabilities(2), time)]
+    changed = [time for time in times if smoother.push(logits(2), time)]
     assert len(changed) == 1
     assert smoother.label == 2
     assert changed[0] - smoother.rival_since == pytest.approx(MIN_LEAD, abs=0.5)
@@ -58,11 +58,21 @@ def test_a_lasting_change_takes_over_after_the_least_lead_and_is_dated():
 
 def test_certainty_of_one_window_rules_nothing_out():
     smoother = Smoother()
-    smoother.push(np.array([1.0, 0.0]), 0.0)
+    smoother.push(np.array([0.0, -1e9]), 0.0)
     for n in range(1, 8):
-        smoother.push(np.array([0.1, 0.9]), float(n))
+        smoother.push(np.log([0.1, 0.9]), float(n))
     assert smoother.label == 1
     assert np.isfinite(smoother.probabilities).all()
+
+
+def test_a_baseline_found_late_counts_for_all_that_was_heard():
+    smoother = Smoother()
+    for n in range(6):
+        smoother.push(logits(0), 0.5 * n)
+    smoother.shift = logits(0) - logits(2)
+    np.testing.assert_allclose(smoother.probabilities, np.exp(logits(2)))
+    smoother.push(logits(0), 3.0)
+    assert smoother.label == 0  # Another label must lead for a while first.
 
 
 def test_before_a_prediction_there_is_nothing():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from emo_listen.telemetry import disable_telemetry
 
 if TYPE_CHECKING:
+    from emo_listen.baseline import Baseline
     from emo_listen.events import (
         Event,
         GapEvent,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from emo_listen.model import EmotionModel, Prediction
 
 _MODULES = {
+    "Baseline": "emo_listen.baseline",
     "EmotionModel": "emo_listen.model",
     "Event": "emo_listen.events",
     "GapEvent": "emo_listen.events",
@@ -40,6 +42,7 @@ _MODULES = {
 }
 
 __all__ = [
+    "Baseline",
     "EmotionModel",
     "Event",
     "GapEvent",

@@ -133,6 +133,7 @@ def run(args: argparse.Namespace) -> int:
             vad=args.vad,
             emit=outlets.emit,
             status=outlets.status,
+            baseline=args.baseline,
         )
         for event in events:
             outlets.write(event)

@@ -3,7 +3,8 @@
 Samples come at the model's rate, in pieces of any size; events depend on the samples only. While
 somebody speaks, a window ends `FIRST_WINDOW` seconds after the beginning and then every hop;
 without speech detection it is `FIRST_WINDOW_WITHOUT_VAD`. It looks back over one window's length,
-at most to `PRE_ROLL` before the speech. One more ends when the speech is known to be over.
+at most to `PRE_ROLL` before the speech. One more ends when the speech is known to be over. Each
+window's logits first inform the voice's baseline, and are then judged relative to it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from emo_listen.baseline import BaselineChoice, open_reference
 from emo_listen.errors import AudioInputError
 from emo_listen.events import (
     Emit,
@@ -28,7 +30,7 @@ from emo_listen.events import (
 )
 from emo_listen.model import MIN_SECONDS, EmotionModel
 from emo_listen.settings import UNCERTAIN
-from emo_listen.smoothing import MIN_LEAD, Smoother
+from emo_listen.smoothing import MIN_LEAD, Smoother, softmax
 from emo_listen.vad import VAD_RATE, SpeechDetector, SpeechEnd, SpeechStart
 
 FIRST_WINDOW = 0.75
@@ -82,6 +84,7 @@ class Engine:
         hop: float,
         vad: bool = True,
         emit: Emit = "segments",
+        baseline: BaselineChoice = "auto",
     ) -> None:
         """Prepare for a stream.
 
@@ -91,8 +94,10 @@ class Engine:
             hop: seconds from one window's end to the next.
             vad: whether to compute and claim only where somebody speaks.
             emit: which events are wanted.
+            baseline: what the voice is judged relative to.
 
         Raises:
+            BaselineError: `baseline` cannot be used with this model.
             AudioInputError: `window` or `hop` is unusable, or the model takes another rate than
                 the speech detector.
         """
@@ -118,6 +123,7 @@ class Engine:
         first = FIRST_WINDOW if vad else FIRST_WINDOW_WITHOUT_VAD
         self._first = min(self._window, round(first * self._rate))
         self._emit = emit
+        self._reference = open_reference(model, baseline)
         self._detector = SpeechDetector() if vad else None
         self._pieces: deque[NDArray[np.float32]] = deque()
         self._held = 0
@@ -210,19 +216,24 @@ class Engine:
         start = max(region.context, end - self._window, offset)
         samples = np.concatenate(self._pieces)[start - offset : end - offset]
         begun = time.perf_counter()
-        prediction = self._model.predict(samples, self._rate)
-        region.last_end = end
+        output = self._model.run(samples, self._rate)
         self._latency = time.perf_counter() - begun
-        probabilities = np.array([prediction.scores[label] for label in self._labels])
+        new_speech = (end - max(start, region.last_end)) / self._rate
+        region.last_end = end
+        self._reference.update(output.logits, new_speech)
+        temperature = self._model.settings.temperature
+        logits = output.logits / temperature
+        shift = self._reference.shift / temperature
         if self._emit != "segments":
             yield WindowEvent(
                 start=start / self._rate,
                 end=end / self._rate,
-                **self._told(probabilities, self._model.settings.uncertain_below),
+                **self._told(softmax(logits - shift), self._model.settings.uncertain_below),
             )
         smoother = region.smoother
+        smoother.shift = shift
         had = smoother.label is not None
-        if smoother.push(probabilities, end / self._rate, len(samples) / self._window) and had:
+        if smoother.push(logits, end / self._rate, len(samples) / self._window) and had:
             boundary = round((smoother.rival_since - SWITCH_LAG) * self._rate)
             if boundary >= region.segment_start + round(MIN_LEAD * self._rate):
                 yield from self._close_segment(region, boundary, smoother.before_lead)
@@ -268,4 +279,5 @@ class Engine:
                 name: round(float(p), 4)
                 for name, p in zip(self._labels, probabilities, strict=True)
             },
+            "baseline_seconds": round(self._reference.seconds, 1),
         }

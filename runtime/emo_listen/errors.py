@@ -25,6 +25,10 @@ class ModelError(EmoListenError, ValueError):
     """A model folder that is absent, incomplete, damaged, or not an audio classifier."""
 
 
+class BaselineError(EmoListenError, ValueError):
+    """A baseline that is absent, damaged, of another model, or of no use to this one."""
+
+
 class CorpusError(EmoListenError, ValueError):
     """Recordings or labels that cannot be trained on."""
 

@@ -29,6 +29,10 @@ class LabelEvent:
     scores: dict[str, float]
     """Probability of every label, 0 to 1, rounded to four digits."""
 
+    baseline_seconds: float = 0.0
+    """Speech that the voice's baseline rests on, in seconds, rounded to tenths; 0 where the label
+    is relative to the population's baseline, or the model has none."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class WindowEvent(LabelEvent):

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from emo_listen.audio import Resampler
+from emo_listen.baseline import BaselineChoice
 from emo_listen.engine import Engine
 from emo_listen.errors import AudioInputError
 from emo_listen.events import Emit, Event, StatusEvent, WarningEvent
@@ -54,13 +55,14 @@ class Listener:
         vad: bool = True,
         emit: Emit = "segments",
         status: bool = False,
+        baseline: BaselineChoice = "auto",
     ) -> None:
         """Open the source and the model; takes, and raises, what `listen` does."""
         if not isinstance(model, EmotionModel):
             model = EmotionModel.load(model)
         window = model.settings.window if window is None else window
         hop = min(model.settings.hop, window) if hop is None else hop
-        self._engine = Engine(model, window=window, hop=hop, vad=vad, emit=emit)
+        self._engine = Engine(model, window=window, hop=hop, vad=vad, emit=emit, baseline=baseline)
         if isinstance(device, str | int | Path):
             device = open_source(device, sampling_rate=sampling_rate)
         self.model = model
@@ -197,6 +199,7 @@ def listen(
     vad: bool = True,
     emit: Emit = "segments",
     status: bool = False,
+    baseline: BaselineChoice = "auto",
 ) -> Iterator[Event]:
     """Listen, and yield what is heard as it is heard.
 
@@ -214,11 +217,16 @@ def listen(
         emit: `segments` with a provisional label while someone speaks, `windows` as the model
             hears each alone, or `all`.
         status: Whether to add a status event each tenth of a second.
+        baseline: What the voice is judged relative to: `auto`, a running estimate of whoever
+            speaks; `off`, the population's baseline; a `Baseline`, or the path of one. Models
+            without a baseline run the same with `auto` and `off`.
 
     Returns:
         Events of `emo_listen.events`; gaps and warnings always.
 
     Raises:
+        BaselineError: the baseline is absent, damaged or of another model, or the model takes
+            none.
         AudioFileError: the file is absent, no sound, or damaged.
         AudioInputError: `window` or `hop` is unusable, the sound shorter than 0.1 s, or the
             model's rate not the speech detector's.
@@ -235,5 +243,6 @@ def listen(
             vad=vad,
             emit=emit,
             status=status,
+            baseline=baseline,
         )
     )

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
 from emo_listen.audio import resample
-from emo_listen.errors import AudioInputError, ModelError
+from emo_listen.errors import AudioInputError, BaselineError, ModelError
 from emo_listen.external_data import has_external_data
-from emo_listen.settings import UNCERTAIN, ModelSettings
+from emo_listen.head import Head
+from emo_listen.settings import UNCERTAIN, ModelSettings, file_sha256
+from emo_listen.smoothing import softmax
+
+if TYPE_CHECKING:
+    from emo_listen.baseline import Baseline
 
 BUNDLED_MODEL = Path(__file__).parent / "models" / "hubert-compact-crema-d"
 """The model that the package brings."""
@@ -27,8 +33,22 @@ MODEL_FILES = (
 )
 """Where a model folder keeps its network, the first that exists being used."""
 
+LOGITS, EMBEDDING = "logits", "embedding"
+"""Names of a network's outputs; that of the logits may differ where there is one output alone."""
+
 MIN_SECONDS = 0.1
 """Shortest sound that any model is given, in seconds."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What the network itself returns for one stretch of sound."""
+
+    logits: NDArray[np.float64]
+    """(n_labels,), relative to the population's baseline, before the temperature."""
+
+    embedding: NDArray[np.float32] | None
+    """(n,), where the model has a head; else None."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +67,10 @@ class Prediction:
     scores: dict[str, float]
     """Probability of every label, 0 to 1, in the model's order; they sum to 1."""
 
+    embedding: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    """(n,), of which the mean over a voice's ordinary speech is its baseline; None where the model
+    takes no baseline."""
+
 
 class EmotionModel:
     """An audio classifier in ONNX, with the labels and the sampling rate it was trained with.
@@ -57,6 +81,7 @@ class EmotionModel:
         labels: Names of the classes, in the order of the logits.
         sampling_rate: Rate of the sound that the network takes, in Hz.
         settings: The folder's `emo_listen.json`, or its defaults.
+        head: What a baseline is used with; None where the model takes none.
     """
 
     def __init__(
@@ -70,6 +95,7 @@ class EmotionModel:
         do_normalize: bool,
         receptive_field: int,
         settings: ModelSettings,
+        head: Head | None = None,
     ) -> None:
         """Wrap a session; `EmotionModel.load` makes one from a folder."""
         self.name = name
@@ -77,8 +103,11 @@ class EmotionModel:
         self.labels = labels
         self.sampling_rate = sampling_rate
         self.settings = settings
+        self.head = head
         self._session = session
         self._input_names = [node.name for node in session.get_inputs()]
+        outputs = [node.name for node in session.get_outputs()]
+        self._logits_name = LOGITS if LOGITS in outputs else outputs[0]
         self._do_normalize = do_normalize
         self._receptive_field = receptive_field
 
@@ -111,16 +140,23 @@ class EmotionModel:
         for used in (file, folder / "config.json", folder / "preprocessor_config.json"):
             settings.verify(folder, used)
         session = _open_session(file, threads)
+        labels = _labels(config, folder / "config.json")
         return cls(
             session,
             name=folder.resolve().name,
             file=file,
-            labels=_labels(config, folder / "config.json"),
+            labels=labels,
             sampling_rate=int(preprocessor.get("sampling_rate", 16000)),
             do_normalize=bool(preprocessor.get("do_normalize", True)),
             receptive_field=_receptive_field(config),
             settings=settings,
+            head=_head(session, settings, labels),
         )
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 in hex of the network's file: what a baseline belongs to."""
+        return file_sha256(self.file)
 
     def __repr__(self) -> str:
         return (
@@ -130,7 +166,13 @@ class EmotionModel:
             f"uncertain_below={self.settings.uncertain_below})"
         )
 
-    def predict(self, samples: NDArray[np.float32], sampling_rate: int) -> Prediction:
+    def predict(
+        self,
+        samples: NDArray[np.float32],
+        sampling_rate: int,
+        *,
+        baseline: Baseline | None = None,
+    ) -> Prediction:
         """Tell the emotion in one stretch of sound, at its true length.
 
         Args:
@@ -138,11 +180,74 @@ class EmotionModel:
                 from 0.1 s up. What is shorter than the receptive field of the model's
                 waveform front end (as a rule under 0.1 s) is extended to it with zeros.
             sampling_rate: Rate of `samples` in Hz; resampled where the model's differs.
+            baseline: The speaker's own baseline; the population's where None.
 
         Raises:
             AudioInputError: `samples` is not mono, too short, or not finite.
+            BaselineError: `baseline` is of another model, or the model takes none.
             ModelError: the network does not return one logit for each label.
         """
+        return self.judge(self.run(samples, sampling_rate), baseline)
+
+    def embed(self, samples: NDArray[np.float32], sampling_rate: int) -> NDArray[np.float32]:
+        """Return the embedding (n,) of one stretch of sound; takes and raises what `predict` does.
+
+        Raises:
+            BaselineError: the model has no embedding.
+        """
+        self.require_head()
+        embedding = self.run(samples, sampling_rate).embedding
+        assert embedding is not None
+        return embedding
+
+    def judge(self, output: Output, baseline: Baseline | None = None) -> Prediction:
+        """Turn the network's output into a prediction, relative to any baseline.
+
+        Raises:
+            BaselineError: `baseline` is of another model, or the model takes none.
+        """
+        logits = output.logits if baseline is None else output.logits - self.shift(baseline)
+        scores = softmax(logits / self.settings.temperature)
+        best = int(scores.argmax())
+        confidence = float(scores[best])
+        return Prediction(
+            label=UNCERTAIN if confidence < self.settings.uncertain_below else self.labels[best],
+            top_label=self.labels[best],
+            confidence=confidence,
+            scores=dict(zip(self.labels, scores.tolist(), strict=True)),
+            embedding=output.embedding,
+        )
+
+    def require_head(self) -> Head:
+        """Return the head.
+
+        Raises:
+            BaselineError: the model takes no baseline.
+        """
+        if self.head is None:
+            raise BaselineError(
+                f"{self.name} takes no baseline: it has no output `embedding`, or no `head` in "
+                "emo_listen.json. Use --baseline off, or another model"
+            )
+        return self.head
+
+    def shift(self, baseline: Baseline) -> NDArray[np.float64]:
+        """Logits (n_labels,) to take off for a baseline other than the population's.
+
+        Raises:
+            BaselineError: `baseline` is of another model, or the model takes none.
+        """
+        head = self.require_head()
+        if baseline.sha256 != self.sha256 or baseline.embedding.shape != (head.size,):
+            raise BaselineError(
+                f"this baseline is of another model ({baseline.model}, SHA-256 "
+                f"{baseline.sha256[:12]}) than {self.name} ({self.sha256[:12]}): enroll again "
+                "with this model"
+            )
+        return head.shift(baseline.embedding)
+
+    def run(self, samples: NDArray[np.float32], sampling_rate: int) -> Output:
+        """Run the network; takes and raises what `predict` does."""
         samples = np.asarray(samples, dtype=np.float32)
         if samples.ndim != 1:
             raise AudioInputError(
@@ -156,18 +261,10 @@ class EmotionModel:
             )
         if not np.isfinite(samples).all():
             raise AudioInputError("samples hold NaN or infinite values: repair the sound first")
-        scores = self._probabilities(resample(samples, sampling_rate, self.sampling_rate))
-        best = int(scores.argmax())
-        confidence = float(scores[best])
-        return Prediction(
-            label=UNCERTAIN if confidence < self.settings.uncertain_below else self.labels[best],
-            top_label=self.labels[best],
-            confidence=confidence,
-            scores=dict(zip(self.labels, scores.tolist(), strict=True)),
-        )
+        return self._run(resample(samples, sampling_rate, self.sampling_rate))
 
-    def _probabilities(self, samples: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Probabilities (n_labels,) of mono sound (n_samples,) at the model's rate."""
+    def _run(self, samples: NDArray[np.float32]) -> Output:
+        """Run the network on mono sound (n_samples,) at the model's rate."""
         if self._do_normalize:
             samples = normalize(samples)
         if len(samples) < self._receptive_field:
@@ -175,8 +272,9 @@ class EmotionModel:
         inputs: dict[str, NDArray[Any]] = {"input_values": samples[np.newaxis]}
         if "attention_mask" in self._input_names:
             inputs["attention_mask"] = np.ones((1, len(samples)), dtype=np.int64)
+        wanted = [self._logits_name] if self.head is None else [self._logits_name, EMBEDDING]
         try:
-            logits = self._session.run(None, inputs)[0]
+            logits, *rest = self._session.run(wanted, inputs)
         except Exception as error:
             # onnxruntime raises classes of its own that share no base but Exception.
             raise ModelError(f"{self.file} cannot be run: {error}") from error
@@ -185,9 +283,15 @@ class EmotionModel:
                 f"{self.file} returned an array of shape {logits.shape} for the "
                 f"{len(self.labels)} labels of config.json: it is not their classifier"
             )
-        scaled = logits[0].astype(np.float64) / self.settings.temperature
-        exponentials = np.exp(scaled - scaled.max())
-        return exponentials / exponentials.sum()
+        if self.head is None:
+            return Output(logits[0].astype(np.float64), None)
+        embedding = rest[0]
+        if embedding.shape != (1, self.head.size):
+            raise ModelError(
+                f"{self.file} returned an embedding of shape {embedding.shape}, and the head in "
+                f"emo_listen.json is for {self.head.size} values: export the model again"
+            )
+        return Output(logits[0].astype(np.float64), embedding[0].astype(np.float32))
 
 
 def normalize(samples: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -232,6 +336,15 @@ def _labels(config: dict[str, Any], path: Path) -> list[str]:
             f"{path} has no usable id2label, so the model's classes have no names: is it an "
             "audio-classification model?"
         ) from error
+
+
+def _head(
+    session: onnxruntime.InferenceSession, settings: ModelSettings, labels: list[str]
+) -> Head | None:
+    """Return the head, where both the network and its settings have what it needs."""
+    if settings.head is None or EMBEDDING not in [node.name for node in session.get_outputs()]:
+        return None
+    return Head.from_json(settings.head, labels)
 
 
 def _receptive_field(config: dict[str, Any]) -> int:

@@ -12,6 +12,13 @@ def add_model_options(parser: argparse._ActionsContainer) -> None:
         "--model", type=Path, metavar="DIR", help="folder of a model (default: the bundled one)"
     )
     parser.add_argument(
+        "--baseline",
+        default="auto",
+        metavar="auto|off|FILE",
+        help="what a voice is judged relative to: its own ordinary speech, as far as it has been "
+        "heard (auto), nobody's (off), or what emo-listen enroll wrote (default: %(default)s)",
+    )
+    parser.add_argument(
         "--emit",
         choices=("segments", "windows", "all"),
         default="segments",

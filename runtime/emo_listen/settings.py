@@ -37,6 +37,10 @@ class ModelSettings:
     uncertain_below: float = 0.0
     """Confidence (probability, 0 to below 1) below which the label is `uncertain`; 0 never."""
 
+    head: dict[str, Any] | None = None
+    """The linear head behind the graph's `embedding`, as `emo_listen.head.Head.from_json` reads it;
+    None where the model takes no baseline."""
+
     sha256: dict[str, str] = field(default_factory=dict)
     """SHA-256 in hex of each file, by its path relative to the folder."""
 

@@ -1,7 +1,9 @@
 """Predictions -> one label at a time that does not flicker.
 
-The windows' probabilities are averaged in the logarithm over time, the newest weighing most. The
-label changes only where another one has led by a margin for a least time.
+The windows' logits are averaged over time, the newest weighing most. The label changes only where
+another one has led by a margin for a least time. The logits held are those relative to the
+population's baseline; the voice's own is applied when they are read, so that a segment's final
+label uses all that is known of the voice by then.
 """
 
 from __future__ import annotations
@@ -23,15 +25,26 @@ changes at 0.2 % of the hops within an utterance of one emotion; that of raw win
 MIN_LEAD = 1.0
 """Seconds for which it must lead before it takes over: the least duration of a label."""
 
-_FLOOR = 1e-6
-"""Least probability whose logarithm is averaged: one window alone rules nothing out."""
+_FLOOR = math.log(1e-6)
+"""Logit relative to the greatest below which none counts: one window alone rules nothing out."""
+
+
+def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probabilities (n_labels,) of logits (n_labels,), which the temperature has divided."""
+    exponentials = np.exp(logits - logits.max())
+    return exponentials / exponentials.sum()
 
 
 class Smoother:
-    """Smooths the predictions of one stretch of speech."""
+    """Smooths the predictions of one stretch of speech.
+
+    Attributes:
+        shift: what the voice's baseline takes off the logits, 0 or (n_labels,).
+    """
 
     def __init__(self) -> None:
-        """Begin with no prediction."""
+        """Begin with no prediction, at the population's baseline."""
+        self.shift: NDArray[np.float64] | float = 0.0
         self._mean: NDArray[np.float64] | None = None
         self._weight = 0.0
         self._last = 0.0
@@ -54,28 +67,27 @@ class Smoother:
         """
         if self._mean is None:
             raise ValueError("no prediction has been taken")
-        exponentials = np.exp(self._mean - self._mean.max())
-        return exponentials / exponentials.sum()
+        return softmax(self._mean - self.shift)
 
-    def push(self, probabilities: NDArray[np.float64], time: float, weight: float = 1.0) -> bool:
+    def push(self, logits: NDArray[np.float64], time: float, weight: float = 1.0) -> bool:
         """Take a window's prediction.
 
         Args:
-            probabilities: (n_labels,), 0 to 1.
+            logits: (n_labels,), divided by the temperature, relative to the population's baseline.
             time: end of the window, in seconds; not before that of the last.
             weight: of this window beside others, above 0.
 
         Returns:
             Whether the label has changed, or is the first.
         """
-        logs = np.log(np.maximum(probabilities, _FLOOR))
-        before = None if self._mean is None else self.probabilities
+        logits = np.maximum(logits - logits.max(), _FLOOR)
+        before = self._mean
         if self._mean is None:
-            self._mean, self._weight = logs, weight
+            self._mean, self._weight = logits, weight
         else:
             kept = self._weight * math.exp(-(time - self._last) / TIME_CONSTANT)
             self._weight = kept + weight
-            self._mean = self._mean + (logs - self._mean) * (weight / self._weight)
+            self._mean = self._mean + (logits - self._mean) * (weight / self._weight)
         self._last = time
         return self._decide(time, before)
 
@@ -111,4 +123,4 @@ class Smoother:
         """
         if self._before_lead is None:
             raise ValueError("no label has had a rival")
-        return self._before_lead
+        return softmax(self._before_lead - self.shift)

@@ -1,0 +1,71 @@
+"""Tiny ONNX models with an embedding and a linear head, in the hub's layout."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+LABELS = ["anger", "neutral", "sadness"]
+
+HEAD: dict[str, Any] = {
+    "weight": [[2.0, 0.5], [0.0, 0.0], [-2.0, 0.5]],
+    "bias": [0.1, 0.2, -0.1],
+    "population": [-2.0, 0.5],
+}
+"""Anger is louder than a voice's ordinary speech, sadness softer."""
+
+
+def write_head_model(
+    folder: Path,
+    *,
+    head: dict[str, Any] | None = None,
+    sampling_rate: int = 16000,
+    settings: dict[str, Any] | None = None,
+) -> Path:
+    """Write a model whose embedding is the logarithm of the level, and the mean of the sound.
+
+    Args:
+        folder: Where to; made.
+        head: What `emo_listen.json` says of the head, `HEAD` in the graph always.
+        sampling_rate: In Hz.
+        settings: Further fields of `emo_listen.json`.
+    """
+    shape = ["batch_size", "sequence_length"]
+    nodes = [
+        helper.make_node("Abs", ["input_values"], ["magnitude"]),
+        helper.make_node("ReduceMean", ["magnitude"], ["loudness"], axes=[1], keepdims=1),
+        helper.make_node("Add", ["loudness", "least"], ["above"]),
+        helper.make_node("Log", ["above"], ["level"]),
+        helper.make_node("ReduceMean", ["input_values"], ["mean"], axes=[1], keepdims=1),
+        helper.make_node("Concat", ["level", "mean"], ["embedding"], axis=1),
+        helper.make_node("Sub", ["embedding", "population"], ["relative"]),
+        helper.make_node("Gemm", ["relative", "weight", "bias"], ["logits"], transB=1),
+    ]
+    constants = {name: np.array(HEAD[name], np.float32) for name in HEAD}
+    constants["least"] = np.array([1e-4], np.float32)
+    graph = helper.make_graph(
+        nodes,
+        "levels",
+        [helper.make_tensor_value_info("input_values", TensorProto.FLOAT, shape)],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch_size", size])
+            for name, size in (("logits", len(LABELS)), ("embedding", 2))
+        ],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    (folder / "onnx").mkdir(parents=True)
+    onnx.save(model, folder / "onnx" / "model.onnx")
+    (folder / "config.json").write_text(json.dumps({"id2label": dict(enumerate(LABELS))}))
+    (folder / "preprocessor_config.json").write_text(
+        json.dumps({"do_normalize": False, "sampling_rate": sampling_rate})
+    )
+    values = {"window": 3.0, "hop": 0.5, **(settings or {}), "head": HEAD if head is None else head}
+    (folder / "emo_listen.json").write_text(json.dumps(values))
+    return folder
