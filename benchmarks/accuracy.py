@@ -13,10 +13,9 @@ card where that is asked for; the last line is one JSON document.
   recall (UAR), macro F1, the recall of each class, the expected calibration error (ECE, 10 bins)
   of probabilities with the model folder's calibration, how many labels are not `uncertain` and
   how many of those are right, and the time for a clip.
-- Windows of 1, 2 and 3 s (--windows), by the backend that a device runs: every clip is cut as a
-  listener cuts it, into windows of full length that end at each multiple of the model's hop and
-  at the last sample; a clip that is shorter is one window. Each window counts once, with the label
-  of its clip, also where little is said in it.
+- What a listener hears, by the backend that a device runs, with windows of at most 1, 2 and 3 s
+  (--windows): the clips of each speaker go through speech detection, windows and smoothing as one
+  stream with pauses. Each window and each segment counts once, with the label of its clip.
 - Groups of speakers (--groups; CREMA-D's own table is found): the figures of whole clips by sex,
   age and so on.
 
@@ -28,10 +27,9 @@ The test split is for the one final figure of a finished model: choose on valida
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,16 +51,18 @@ from accuracy_tables import (
     print_table,
     write_card,
 )
-from backends import PYTORCH, Predictor, Probabilities, load_backends
+from backends import PYTORCH, Probabilities, load_backends
 from calibration import Answers, reliability
 from command import add_arguments, run_benchmark, told_command
+from emo_listen import EmotionModel
 from emo_listen.errors import ModelError
 from figures import figures
 from groups import CREMA_D_TABLE, find_table, read_table, score_groups
+from hearing import hear
 from plots import plot_confusion, plot_reliability
-from recordings import Clip, check_labels, cut, load_clips
+from recordings import Clip, check_labels, load_clips
 from splits import SPLITS
-from timing import Samples, interleave, machine, print_machine, summarise
+from timing import interleave, machine, print_machine, summarise
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
@@ -84,7 +84,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         nargs="*",
         default=[1.0, 2.0, 3.0],
         metavar="SECONDS",
-        help="lengths of windows to score beside whole clips (default: 1 2 3)",
+        help="longest windows of the listener that is scored beside whole clips (default: 1 2 3)",
     )
     parser.add_argument(
         "--groups",
@@ -138,22 +138,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         results[name] |= summarise(seconds[name])
         confusion = confusion_matrix(of_backend.classes, top, labels=range(len(labels)))
         results[name]["confusion"] = confusion.tolist()
-    hop = backends.settings.hop
     windows = [
-        score_windows(
-            backends.predictors[device],
-            clips,
-            given[device],
-            (window, hop, backends.sampling_rate),
-            labels,
-            threshold,
-            workers=max(1, (os.cpu_count() or 1) // args.threads),
-        )
-        for window in args.windows
+        row for seconds in args.windows for row in score_heard(backends.device, clips, seconds)
     ]
     if windows:
         whole = figures(answers[device], labels, threshold)
-        windows.append({"window_s": None, "windows": len(clips), **whole})
+        windows.append({"heard": "whole clips", "window_s": None, "count": len(clips), **whole})
     groups = {
         name: score_groups(of_backend, table, labels, threshold)
         for name, of_backend in answers.items()
@@ -168,7 +158,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "labels": labels,
         "temperature": backends.settings.temperature,
         "uncertain_below": threshold,
-        "hop_s": hop,
+        "hop_s": backends.settings.hop,
         "device_backend": device,
         "machine": told,
         "backends": results,
@@ -195,45 +185,21 @@ def answers_of(given: list[Probabilities], clips: list[Clip], labels: list[str])
     )
 
 
-def score_windows(
-    predict: Predictor,
-    clips: list[Clip],
-    whole: list[Probabilities],
-    cutting: tuple[float, float, int],
-    labels: list[str],
-    uncertain_below: float,
-    workers: int,
-) -> dict[str, Any]:
-    """Score windows of one length.
-
-    Args:
-        predict: of the backend.
-        clips: to cut.
-        whole: what `predict` gave for each whole clip, which is not asked again.
-        cutting: window and hop in seconds, and sampling rate in Hz.
-        labels: class names.
-        uncertain_below: confidence below which a label is `uncertain`; 0 never.
-        workers: windows that are heard at a time.
+def score_heard(model: EmotionModel, clips: list[Clip], window: float) -> list[dict[str, Any]]:
+    """Score the windows and the segments of a listener whose windows last at most `window` s.
 
     Returns:
-        `window_s` (seconds), `windows` (count), and what `figures.figures` gives.
+        For each of both: `heard` (`windows` or `segments`), `window_s` (seconds), `count`, and what
+        `figures.figures` gives.
     """
-    window, hop, rate = cutting
-    jobs = [(i, s) for i, clip in enumerate(clips) for s in cut(clip.samples, rate, window, hop)]
-
-    def hear(job: tuple[int, Samples]) -> Probabilities:
-        index, samples = job
-        return whole[index] if samples is clips[index].samples else predict(samples)
-
-    with ThreadPoolExecutor(workers) as pool:
-        told = pool.map(hear, jobs)
-        given = list(tqdm(told, total=len(jobs), desc=f"{window:g} s", unit="window"))
-    answers = answers_of(given, [clips[index] for index, _ in jobs], labels)
-    return {
-        "window_s": window,
-        "windows": len(jobs),
-        **figures(answers, labels, uncertain_below),
-    }
+    settings = model.settings
+    heard = hear(model, clips, window)
+    rows = []
+    for kind, answers in (("windows", heard.windows), ("segments", heard.segments)):
+        calibrated = replace(answers, logits=answers.logits / settings.temperature)
+        found = figures(calibrated, model.labels, settings.uncertain_below)
+        rows.append({"heard": kind, "window_s": window, "count": len(answers.classes), **found})
+    return rows
 
 
 def draw(document: dict[str, Any], answers: dict[str, Answers], output: Path) -> list[Path]:
@@ -273,7 +239,7 @@ def print_document(document: dict[str, Any]) -> None:
         by_backend(document["backends"]),
     )
     if document["windows"]:
-        print_table(f"{device}, by length of sound", by_window(document["windows"]))
+        print_table(f"{device}, as a listener hears", by_window(document["windows"]))
     if rows := document["groups"].get(device):
         print_table(f"{device}, by group of speakers", by_group_briefly(rows))
 

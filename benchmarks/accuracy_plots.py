@@ -11,21 +11,22 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
+from accuracy_tables import heard_name
 from figures import FEWEST_SPEAKERS, INTERVAL
 
 
 def plot_windows(rows: list[dict[str, Any]], title: str, path: Path) -> None:
-    """Draw accuracy and calibration error at each length of window.
+    """Draw accuracy and calibration error of what a listener hears.
 
     Args:
-        rows: `window_s` (None for whole clips), `windows` and `figures.figures`.
+        rows: of `accuracy.score_heard`, and one of whole clips.
         title: above the picture.
         path: of the PNG.
     """
-    names = ["whole clip" if r["window_s"] is None else f"{r['window_s']:g} s" for r in rows]
+    names = [heard_name(row).replace(", ", "\n") for row in rows]
     places = np.arange(len(rows))
     accuracy = np.array([row["accuracy"] for row in rows])
-    figure, axes = plt.subplots(figsize=(6, 4.2), layout="constrained")
+    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
     axes.bar(places, accuracy, width=0.6, color="#a6c8e6", label="right")
     if all(INTERVAL in row for row in rows):
         ends = np.array([row[INTERVAL] for row in rows]).T
@@ -37,9 +38,9 @@ def plot_windows(rows: list[dict[str, Any]], title: str, path: Path) -> None:
         axes.plot(places, certain, "^", color="#1b6", label="right, of what is not uncertain")
     error = [row["expected_calibration_error"] for row in rows]
     axes.plot(places, error, "o", color="#c33", label="expected calibration error")
-    counts = [f"{name}\n({row['windows']})" for name, row in zip(names, rows, strict=True)]
+    counts = [f"{name}\n({row['count']})" for name, row in zip(names, rows, strict=True)]
     axes.set_xticks(places, counts)
-    axes.set(title=title, xlabel="sound that is heard (windows)", ylabel="fraction", ylim=(0, 1))
+    axes.set(title=title, xlabel="what is heard (count)", ylabel="fraction", ylim=(0, 1))
     axes.grid(axis="y", alpha=0.3)
     figure.legend(loc="outside lower center", ncols=3, fontsize=8)
     figure.savefig(path, dpi=130)

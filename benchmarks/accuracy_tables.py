@@ -31,7 +31,7 @@ FIGURE_NAMES = {
 BRIEF = ("speakers", "clips", "accuracy", INTERVAL, "uar", "expected_calibration_error")
 """Figures of a group that fit a terminal."""
 
-HIDDEN = ("confusion", "window_s", "attribute")
+HIDDEN = ("confusion", "heard", "window_s", "attribute")
 """Keys of a row that are no figures."""
 
 
@@ -57,11 +57,13 @@ def by_backend(results: dict[str, dict[str, Any]]) -> list[list[str]]:
 
 
 def by_window(rows: list[dict[str, Any]]) -> list[list[str]]:
-    """Heading and rows: a row for each figure, a column for each length of window."""
-    return _upright(
-        ["whole clip" if row["window_s"] is None else f"{row['window_s']:g} s" for row in rows],
-        rows,
-    )
+    """Heading and rows: a row for each figure, a column for each kind and length of sound."""
+    return _upright([heard_name(row) for row in rows], rows)
+
+
+def heard_name(row: dict[str, Any]) -> str:
+    """Name a row of `accuracy.score_heard`, or that of whole clips."""
+    return row["heard"] + ("" if row["window_s"] is None else f", {row['window_s']:g} s")
 
 
 def by_group(groups: dict[str, list[dict[str, Any]]]) -> list[list[str]]:
@@ -134,10 +136,10 @@ def card_section(document: dict[str, Any], command: str, pictures: list[str]) ->
     lines += ["", "```", command, "```", "", *markdown(by_backend(results)), ""]
     if document["windows"]:
         lines += [
-            "### By length of sound",
+            "### What a listener hears",
             "",
-            f"{document['device_backend']}, on windows as a listener cuts them, one each "
-            f"{document['hop_s']:g} s; clips that are shorter are whole.",
+            f"{document['device_backend']}, windows of at most so many seconds, one each "
+            f"{document['hop_s']:g} s of speech, and the segments made of them.",
             "",
             *markdown(by_window(document["windows"])),
             "",

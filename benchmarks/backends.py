@@ -37,7 +37,10 @@ class Backends:
     """What there is to compare."""
 
     predictors: dict[str, Predictor]
-    """By name, in the order of the table: the last is what a device runs."""
+    """By name, in the order of the table: the last is `device`."""
+
+    device: EmotionModel
+    """What a device runs."""
 
     labels: list[str]
     """Class names that they all give."""
@@ -61,6 +64,7 @@ def load_backends(checkpoint: Path | None, model: Path, threads: int) -> Backend
     settings = ModelSettings.read(model)
     predictors: dict[str, Predictor] = {}
     known: dict[str, tuple[list[str], int]] = {}
+    device: EmotionModel | None = None
     if checkpoint is None:
         print(f"No {PYTORCH} row: give --checkpoint.")
     else:
@@ -80,7 +84,8 @@ def load_backends(checkpoint: Path | None, model: Path, threads: int) -> Backend
             continue
         predictors[name] = _of_graph(graph)
         known[name] = graph.labels, graph.sampling_rate
-    if not known:
+        device = graph
+    if device is None:
         raise ModelError(f"nothing to measure: {model} has none of {', '.join(GRAPHS.values())}")
     first = next(iter(known))
     for name, (labels, sampling_rate) in known.items():
@@ -89,7 +94,7 @@ def load_backends(checkpoint: Path | None, model: Path, threads: int) -> Backend
                 f"{first} and {name} are not the same classifier: labels {known[first][0]} at "
                 f"{known[first][1]} Hz against {labels} at {sampling_rate} Hz"
             )
-    return Backends(predictors, *known[first], settings)
+    return Backends(predictors, device, *known[first], settings)
 
 
 def _of_pytorch(model: PyTorchModel, temperature: float) -> Predictor:

@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from conversations import Turn
 from emo_listen.settings import UNCERTAIN
+from streams import Turn
 
 STEP = 0.01
 """Seconds of the grid on which labels are compared."""

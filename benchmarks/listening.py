@@ -40,7 +40,7 @@ from tqdm import tqdm
 sys.path += [str(Path(__file__).resolve().parents[1] / folder) for folder in ("export", "train")]
 
 from command import add_arguments, run_benchmark
-from conversations import Conversation, Turn, compose
+from conversations import compose
 from diarization import Agreement, agreement
 from emo_listen import EmotionModel, SegmentEvent, WindowEvent
 from emo_listen.engine import Engine
@@ -50,6 +50,7 @@ from listening_plot import plot_listening
 from noises import Noise, load_noises
 from recordings import load_clips
 from splits import SPLITS
+from streams import Stream, Turn
 from timing import machine, print_machine
 
 TEST_FOLDS = (4, 5)
@@ -124,7 +125,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def score_condition(
-    model: EmotionModel, made: Sequence[Conversation], snr: float | None
+    model: EmotionModel, made: Sequence[Stream], snr: float | None
 ) -> dict[str, Any]:
     """Listen to the conversations of one condition in both ways."""
     raw, told = Agreement(), Agreement()

@@ -27,7 +27,7 @@ from graph import FP32
 from groups import read_table, score_groups
 from hubert_base import HUBERT_BASE
 from pytorch_backends import BF16, PIPELINE, pytorch_backends
-from recordings import Clip, bundled_speech
+from recordings import bundled_speech
 from timing import interleave, machine, summarise
 
 BACKENDS = ["PyTorch", "ONNX fp32", "ONNX int8"]
@@ -97,11 +97,13 @@ def test_accuracy_of_the_three_on_crema_d(repository, shared_dir, models, calibr
     error = "expected_calibration_error"
     assert fp32[error] == pytest.approx(pytorch[error], abs=1e-4)
 
-    one, nine, whole = document["windows"]
-    assert (one["window_s"], nine["window_s"], whole["window_s"]) == (1, 9, None)
-    # CREMA-D's clips are longer than 1 s and shorter than 9 s.
-    assert one["windows"] > nine["windows"] == whole["windows"] == 30
-    assert nine["accuracy"] == whole["accuracy"] == int8["accuracy"]
+    assert [(row["heard"], row["window_s"]) for row in document["windows"]] == [
+        *(("windows", 1), ("segments", 1), ("windows", 9), ("segments", 9)),
+        ("whole clips", None),
+    ]
+    one, _, nine, segments, whole = document["windows"]
+    assert one["count"] >= nine["count"] > segments["count"] > 25
+    assert (whole["count"], whole["accuracy"]) == (30, int8["accuracy"])
     for rows in document["groups"].values():
         of_sex = [row for row in rows if row["attribute"] == "sex"]
         assert [row["group"] for row in of_sex] == ["Female", "Male"]
@@ -114,7 +116,7 @@ def test_accuracy_of_the_three_on_crema_d(repository, shared_dir, models, calibr
     assert card.startswith("# A tiny model\n\n## Calibration\n\nOf no use.\n\n## Benchmark\n")
     assert "python benchmarks/accuracy.py --data" in card
     assert f"| accuracy | {pytorch['accuracy']:.3f} | {fp32['accuracy']:.3f} |" in card
-    assert "|  | 1 s | 9 s | whole clip |" in card
+    assert "|  | windows, 1 s | segments, 1 s | windows, 9 s |" in card
     assert "| sex: Female | ONNX int8 |" in card
     for name in ("confusion_onnx_int8.png", *pictures):
         assert f"![]({name})" in card
@@ -222,29 +224,6 @@ def test_a_table_that_is_none_is_refused(tmp_path, text):
 def test_groups_need_speakers():
     with pytest.raises(CorpusError, match="does not tell every clip's"):
         score_groups(answers([0], [0], [None]), {"sex": {"a": "Male"}}, ["calm", "loud"], 0.0)
-
-
-def test_windows_of_a_clip_each_count():
-    # Calm for two seconds, then loud for one.
-    sound = np.concatenate([np.zeros(20, np.float32), np.ones(10, np.float32)])
-    clips = [Clip("long", "calm", sound, "a"), Clip("short", "loud", sound[-8:], "b")]
-    calls = []
-
-    def predict(samples):
-        calls.append(len(samples))
-        loud = 0.1 + 0.7 * samples.mean()
-        return np.array([1 - loud, loud])
-
-    whole = [predict(clip.samples) for clip in clips]
-    calls.clear()
-    row = accuracy.score_windows(
-        predict, clips, whole, (1.0, 0.5, 10), ["calm", "loud"], 0.0, workers=2
-    )
-    # The long clip's windows end at 1, 1.5, 2, 2.5 (half loud) and 3 s; the short clip is known.
-    assert calls == [10] * 5
-    assert row["windows"] == 6
-    assert row["recall_calm"] == 0.8
-    assert row["recall_loud"] == 1
 
 
 @pytest.mark.corpus

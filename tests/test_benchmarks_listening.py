@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conversations import ROOM, Turn, compose, speech_bounds
+from conversations import compose
 from diarization import agreement
 from emo_listen import SegmentEvent
 from emo_listen.errors import CorpusError
@@ -18,6 +18,7 @@ from emo_listen.events import ProvisionalEvent
 from listening import delays_of_final_labels, delays_of_first_labels, held_windows
 from noises import load_noises
 from recordings import Clip
+from streams import ROOM, Turn, speech_bounds
 
 RATE = 16000
 

@@ -22,12 +22,15 @@ from calibration import (
     held_out,
     reliability,
 )
-from emo_listen import EmotionModel, WindowEvent, listen
+from emo_listen import EmotionModel, GapEvent, SegmentEvent, WindowEvent, listen
 from emo_listen.audio import load_audio
 from emo_listen.errors import CorpusError
+from emo_listen.events import LabelEvent
 from emo_listen.model import BUNDLED_MODEL
 from emo_listen.settings import ModelSettings
-from recordings import cut
+from hearing import events_of, hear, with_turns
+from recordings import Clip, load_clips
+from streams import Turn, streams_of_speakers
 
 
 def drawn(n: int, temperature: float = 1.0, speakers: int = 4) -> Answers:
@@ -81,7 +84,7 @@ def test_a_rate_that_is_lost_again_above_is_not_reached():
 
 def test_held_out_speakers_are_not_fitted_on():
     answers = drawn(8000, temperature=2.0)
-    found = held_out(answers, 0.8)
+    found = held_out(answers, answers, 0.8)
     assert found is not None
     assert found.expected_calibration_error < 0.03
     assert found.accuracy == pytest.approx(0.8, abs=0.03)
@@ -89,10 +92,11 @@ def test_held_out_speakers_are_not_fitted_on():
     # One speaker whose answers are all wrong: the others' fit cannot know it.
     of_one = np.array([name == "speaker 0" for name in answers.speakers])
     answers.classes[of_one] = (answers.logits[of_one].argmax(axis=1) + 1) % 4
-    found = held_out(answers, 0.8)
+    found = held_out(answers, answers, 0.8)
     assert found is not None
     assert found.expected_calibration_error > 0.1
-    assert held_out(Answers(answers.logits, answers.classes, [None] * 8000), 0.8) is None
+    unknown = Answers(answers.logits, answers.classes, [None] * 8000)
+    assert held_out(unknown, unknown, 0.8) is None
 
 
 def test_the_comparison_finds_what_is_there():
@@ -112,28 +116,48 @@ def test_the_comparison_finds_what_is_there():
         compare_calibration.compare(Answers(answers.logits, answers.classes, ["one"] * 1000))
 
 
-@pytest.mark.parametrize("seconds", [0.9, 1.0, 2.3, 3.0, 4.2])
-@pytest.mark.parametrize("window", [1.0, 3.0])
-def test_recordings_are_cut_as_the_listener_cuts_them(
-    bundled_model, sample_file, tmp_path, seconds, window
-):
-    samples = load_audio(sample_file, 16000)[: round(seconds * 16000)]
-    soundfile.write(tmp_path / "cut.wav", samples, 16000, subtype="FLOAT")
-    options: Any = {"window": window, "hop": 0.5, "vad": False, "emit": "windows"}
-    events = list(listen(tmp_path / "cut.wav", model=bundled_model, **options))
-    spans = [
-        (round(16000 * event.start), round(16000 * event.end))
-        for event in events
-        if isinstance(event, WindowEvent)
+def test_what_is_scored_is_what_the_listener_tells(bundled_model, sample_file, tmp_path):
+    speech = load_audio(sample_file, 16000)
+    clips = [
+        Clip(f"{n}", label, speech[n * 32000 : (n + 1) * 32000], speaker)
+        for n, (label, speaker) in enumerate(
+            [("anger", "a"), ("fear", "b"), ("sadness", "a"), ("neutral", None)]
+        )
     ]
-    windows = cut(samples, 16000, window, 0.5)
-    if seconds <= window:
-        assert len(windows) == 1
-        assert windows[0] is samples
-    else:
-        full = [(start, end) for start, end in spans if end - start == 16000 * window]
-        for found, (start, end) in zip(windows, full, strict=True):
-            np.testing.assert_array_equal(found, samples[start:end])
+    heard = hear(bundled_model, clips)
+    streams = streams_of_speakers(clips, 16000)
+    # The clips of one speaker share a stream; of an unknown one, each has its own.
+    assert [sorted(turn.label for turn in stream.turns) for stream in streams] == [
+        ["anger", "sadness"],
+        ["fear"],
+        ["neutral"],
+    ]
+    events: list[LabelEvent] = []
+    for n, stream in enumerate(streams):
+        soundfile.write(tmp_path / f"{n}.wav", stream.samples, 16000, subtype="FLOAT")
+        told = listen(tmp_path / f"{n}.wav", model=bundled_model, emit="all")
+        events += [event for event in told if isinstance(event, LabelEvent)]
+    for kind, answers in ((WindowEvent, heard.windows), (SegmentEvent, heard.segments)):
+        expected = [event.confidence for event in events if isinstance(event, kind)]
+        found = answers.confidences(bundled_model.settings.temperature)
+        np.testing.assert_allclose(found, expected, atol=1e-3)
+    assert set(heard.segments.speakers) == {"a", "b", None}
+    assert len(heard.windows.classes) > len(heard.segments.classes) >= 4
+
+
+def test_an_event_belongs_to_the_turn_that_fills_most_of_it():
+    turns = [Turn(1, 2, "anger"), Turn(3, 4, "fear")]
+    told: Any = {"label": "anger", "confidence": 1.0, "scores": {"anger": 1.0}}
+    spans = [(0.0, 0.9), (0.5, 1.5), (1.8, 3.5), (2.1, 2.9)]
+    events = [WindowEvent(start=start, end=end, **told) for start, end in spans]
+    pairs = with_turns([*events, GapEvent(time=2, seconds=1, reason="device")], turns)
+    assert [(pair[0].start, pair[1].label) for pair in pairs] == [(0.5, "anger"), (1.8, "fear")]
+
+
+def test_clips_without_speech_are_a_named_error(bundled_model):
+    silence = [Clip("silence", "anger", np.zeros(32000, np.float32), "a")]
+    with pytest.raises(CorpusError, match="no speech was found in any of the 1 clips"):
+        hear(bundled_model, silence)
 
 
 @pytest.fixture
@@ -148,22 +172,30 @@ def folder(tmp_path):
 
 @pytest.fixture
 def corpus(tmp_path, folder, sample_file):
-    """Seconds of the synthetic voice; where the model is surer than at most, it is right."""
+    """Seconds of the synthetic voice; where a segment is surer than at most, it is right."""
     model = EmotionModel.load(folder)
     # Exact in 16 bits, as which recordings are cached.
     speech = (np.rint(load_audio(sample_file, 16000) * 32768) / 32768).astype(np.float32)
-    heard = []
+    clips = []
     for n, start in enumerate(np.linspace(0, len(speech) - 16000, 120).astype(int)):
         sound = speech[start : start + 16000]
         soundfile.write(tmp_path / f"{n}.wav", sound, 16000, subtype="FLOAT")
-        heard.append(model.predict(sound, 16000))
-    middle = np.median([prediction.confidence for prediction in heard])
+        clips.append(Clip(f"{n}.wav", f"{n}.wav", sound, f"speaker {n % 4}"))
+    segment_of = {
+        turn.label: event
+        for stream in streams_of_speakers(clips, 16000)
+        for event, turn in with_turns(events_of(model, stream), stream.turns)
+        if isinstance(event, SegmentEvent)
+    }
+    middle = np.median([event.confidence for event in segment_of.values()])
     rows = [("file", "label", "speaker", "split")]
-    for n, prediction in enumerate(heard):
-        label = prediction.top_label
-        if prediction.confidence < middle:
-            label = next(name for name in model.labels if name != label)
-        rows.append((f"{n}.wav", label, f"speaker {n % 4}", "validation"))
+    for clip in clips:
+        label = model.labels[0]
+        if (event := segment_of.get(clip.name)) is not None:
+            label = event.label
+            if event.confidence < middle:
+                label = next(name for name in model.labels if name != label)
+        rows.append((clip.name, label, str(clip.speaker), "validation"))
     with (tmp_path / "clips.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
     return tmp_path / "clips.csv"
@@ -177,33 +209,32 @@ def run(model: Path, corpus: Path, *arguments: str) -> int:
 
 
 def test_a_model_is_calibrated_in_place(corpus, folder):
-    before = EmotionModel.load(folder)
     assert run(folder, corpus) == 0
-    after = EmotionModel.load(folder)
-    settings = after.settings
+    model = EmotionModel.load(folder)
+    settings = model.settings
     told = settings.origin["calibration"]
-    assert (told["clips"], told["windows"], told["speakers"]) == (120, 120, 4)
+    assert (told["clips"], told["speakers"]) == (120, 4)
+    assert told["windows"] > told["segments"] > FEWEST
     assert told["network"] == "onnx/model_quantized.onnx"
     assert settings.temperature != 1
-    for error in ("before", "after"):
+    for error in ("before", "after", "segments"):
         assert 0 <= told["expected_calibration_error"][error] <= 1
     assert 0 <= told["held_out_speakers"]["expected_calibration_error"] <= 1
 
-    # What the folder tells is what the runtime then does.
-    with corpus.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    right = []
-    for row in rows:
-        sound = load_audio(corpus.parent / row["file"], 16000)
-        first, second = (model.predict(sound, 16000) for model in (before, after))
-        assert second.top_label == first.label
-        if second.label != "uncertain":
-            right.append(second.label == row["label"])
+    # What the folder tells is what the listener then tells.
+    clips = load_clips(str(corpus), "validation", 16000, cache_dir=corpus.parent / "cache")
+    segments = [
+        (event.label, turn.label)
+        for stream in streams_of_speakers(clips, 16000)
+        for event, turn in with_turns(events_of(model, stream), stream.turns)
+        if isinstance(event, SegmentEvent)
+    ]
+    certain = [given == true for given, true in segments if given != "uncertain"]
     assert settings.uncertain_below == told["uncertain"]["below"] > 0
-    assert len(right) / len(rows) == pytest.approx(told["uncertain"]["coverage"], abs=1e-4)
-    assert np.mean(right) == pytest.approx(told["uncertain"]["accuracy"], abs=1e-4)
-    assert 0.8 <= np.mean(right) < 1
-    assert 0.5 <= len(right) / len(rows) < 1
+    assert len(segments) == told["segments"]
+    assert len(certain) / len(segments) == pytest.approx(told["uncertain"]["coverage"], abs=1e-4)
+    assert np.mean(certain) == pytest.approx(told["uncertain"]["accuracy"], abs=1e-4)
+    assert 0.8 <= np.mean(certain) < 1
 
     for picture in (calibrate.PICTURE, calibrate.CERTAINTY_PICTURE):
         assert (folder / picture).read_bytes().startswith(b"\x89PNG")

@@ -5,8 +5,9 @@ temperature, mends that and changes no label (Guo et al. 2017, "On calibration o
 networks"). Then what it says with a confidence of 0.7 is right in 0.7, and a confidence can be
 chosen above which it is right as often as is asked for.
 
-Both are fitted on speakers whom training never heard, in the windows that a listener meets, on
-the exported network that a device runs, and stored in the folder's `emo_listen.json`:
+Both are fitted on speakers whom training never heard, on the exported network that a device runs,
+and on what `emo_listen.listen` tells of their clips: the temperature on its windows, the threshold
+on its segments. They are stored in the folder's `emo_listen.json`:
 
     python train/calibrate.py models/my-voices --data recordings/
     python train/calibrate.py models/my-voices --data recordings/ --right 0.9
@@ -29,14 +30,12 @@ import emo_listen  # noqa: F401  First, since it turns telemetry off.
 
 # isort: split
 import numpy as np
-from tqdm import tqdm
 
 from audio_cache import add_cache_dir
 from calibration import (
     BINS,
     FEWEST,
     THRESHOLDS,
-    Answers,
     HeldOut,
     above,
     calibration_error,
@@ -48,9 +47,10 @@ from calibration import (
 from emo_listen import EmotionModel
 from emo_listen.errors import EmoListenError
 from emo_listen.settings import ModelSettings
+from hearing import Heard, hear
 from model_card import with_last_section
 from plots import plot_certainty, plot_reliability
-from recordings import Clip, check_labels, cut, load_clips
+from recordings import Clip, load_clips
 
 SPLIT = "validation"
 HEADING = "## Calibration"
@@ -66,10 +66,13 @@ class Calibration:
     """Divisor of the logits (no unit)."""
 
     before: float
-    """Expected calibration error at temperature 1, 0 to 1."""
+    """Expected calibration error of windows at temperature 1, 0 to 1."""
 
     after: float
-    """Expected calibration error at `temperature`, 0 to 1."""
+    """Expected calibration error of windows at `temperature`, 0 to 1."""
+
+    of_segments: float
+    """Expected calibration error of segments at `temperature`, 0 to 1."""
 
     rate: float
     """Accuracy that was asked of what is certain, 0 to 1."""
@@ -78,7 +81,7 @@ class Calibration:
     """Confidence below which a label is `uncertain`, 0 to 1; None where none is enough."""
 
     coverage: float
-    """Fraction of the windows that remain above it, or all, 0 to 1."""
+    """Fraction of the segments that remain above it, or all, 0 to 1."""
 
     accuracy: float
     """Accuracy in those, 0 to 1."""
@@ -87,56 +90,60 @@ class Calibration:
     """The same on each speaker, fitted on the others; None where speakers are not known."""
 
 
-def hear(model: EmotionModel, clips: list[Clip]) -> Answers:
-    """Run `model` on `clips`, each cut into the model's own windows.
+def fit(model: EmotionModel, clips: list[Clip], rate: float) -> tuple[Calibration, Heard]:
+    """Fit the temperature, and choose the threshold above which `rate` of the segments is right.
+
+    Segments depend on the temperature a little, as a label changes where another one leads by a
+    margin: the clips are heard once to fit it, and once with it.
+
+    Args:
+        model: gets the temperature.
+        clips: to hear, at the model's rate.
+        rate: how often a label that is not `uncertain` shall be right, 0 to 1.
+
+    Returns:
+        What was fitted, and what is heard with it.
 
     Raises:
-        CorpusError: a class that the model does not know.
+        CorpusError: a class that the model does not know, or no speech in any clip.
     """
-    check_labels(clips, model.labels)
-    scores, classes, speakers = [], [], []
-    for clip in tqdm(clips, desc="clips", unit="clip"):
-        settings = model.settings
-        for window in cut(clip.samples, model.sampling_rate, settings.window, settings.hop):
-            prediction = model.predict(window, model.sampling_rate)
-            scores.append(list(prediction.scores.values()))
-            classes.append(model.labels.index(clip.label))
-            speakers.append(clip.speaker)
-    logits = np.log(np.maximum(np.array(scores), 1e-12)) * model.settings.temperature
-    return Answers(logits, np.array(classes), speakers)
-
-
-def fit(answers: Answers, rate: float) -> Calibration:
-    """Fit the temperature, and choose the threshold above which `rate` is right."""
-    temperature = round(fit_temperature(answers.logits, answers.classes), 4)
-    right = answers.right
-    confidences = answers.confidences(temperature)
-    threshold = choose_threshold(confidences, right, rate)
-    coverage, accuracy = above(confidences, right, threshold or 0.0)
-    return Calibration(
+    windows = hear(model, clips).windows
+    temperature = round(fit_temperature(windows.logits, windows.classes), 4)
+    model.settings.temperature = temperature
+    heard = hear(model, clips)
+    windows, segments = heard.windows, heard.segments
+    confidences = segments.confidences(temperature)
+    threshold = choose_threshold(confidences, segments.right, rate)
+    coverage, accuracy = above(confidences, segments.right, threshold or 0.0)
+    found = Calibration(
         temperature=temperature,
-        before=calibration_error(reliability(answers.confidences(1.0), right)),
-        after=calibration_error(reliability(confidences, right)),
+        before=calibration_error(reliability(windows.confidences(1.0), windows.right)),
+        after=calibration_error(reliability(windows.confidences(temperature), windows.right)),
+        of_segments=calibration_error(reliability(confidences, segments.right)),
         rate=rate,
         threshold=threshold,
         coverage=coverage,
         accuracy=accuracy,
-        held_out=held_out(answers, rate),
+        held_out=held_out(windows, segments, rate),
     )
+    return found, heard
 
 
-def draw(answers: Answers, found: Calibration, title: str, folder: Path) -> None:
+def draw(heard: Heard, found: Calibration, title: str, folder: Path) -> None:
     """Draw the reliability diagram, and what remains above each confidence, into `folder`."""
-    right = answers.right
-    confidences = answers.confidences(found.temperature)
+    windows, segments = heard.windows, heard.segments
+    at_one = windows.confidences(1.0)
+    confidences = segments.confidences(found.temperature)
+    fitted = f"temperature {found.temperature:.2f}"
     diagrams = {
-        "temperature 1": reliability(answers.confidences(1.0), right),
-        f"temperature {found.temperature:.2f}": reliability(confidences, right),
+        "windows, temperature 1": reliability(at_one, windows.right),
+        f"windows, {fitted}": reliability(windows.confidences(found.temperature), windows.right),
+        f"segments, {fitted}": reliability(confidences, segments.right),
     }
-    plot_reliability(diagrams, title, folder / PICTURE, counted="windows")
-    remaining = [above(confidences, right, threshold) for threshold in THRESHOLDS]
+    plot_reliability(diagrams, title, folder / PICTURE, counted="windows or segments")
+    remaining = [above(confidences, segments.right, threshold) for threshold in THRESHOLDS]
     coverage, accuracy = np.array(remaining).T
-    told = coverage * len(right) >= FEWEST
+    told = coverage * len(confidences) >= FEWEST
     plot_certainty(
         THRESHOLDS[told],
         coverage[told],
@@ -149,10 +156,10 @@ def draw(answers: Answers, found: Calibration, title: str, folder: Path) -> None
 
 
 def describe(found: Calibration, heard: str) -> list[str]:
-    """Tell in Markdown paragraphs what was found in the windows that `heard` names."""
+    """Tell in Markdown paragraphs what was found in the windows and segments that `heard` names."""
     told = (
-        f"Fitted on {heard}. Temperature {found.temperature:.2f}: expected calibration error "
-        f"{found.before:.3f} before, {found.after:.3f} after ({BINS} bins)"
+        f"Fitted on {heard}. Temperature {found.temperature:.2f}: expected calibration error of "
+        f"windows {found.before:.3f} before, {found.after:.3f} after ({BINS} bins)"
     )
     expected = found.held_out
     if expected is not None:
@@ -160,22 +167,22 @@ def describe(found: Calibration, heard: str) -> list[str]:
             f", {expected.expected_calibration_error:.3f} on each speaker at the temperature of "
             "the others"
         )
-    lines = [f"{told}.", ""]
+    lines = [f"{told}; of segments {found.of_segments:.3f}.", ""]
     if found.threshold is None:
         return [
             *lines,
             f"No label is called `uncertain`: above no confidence is the model right in "
-            f"{found.rate:g} of at least {FEWEST} windows.",
+            f"{found.rate:g} of at least {FEWEST} segments.",
         ]
     if not found.threshold:
         return [
             *lines,
-            f"No label need be called `uncertain`: {found.accuracy:.3f} of all are right, at "
-            f"least {found.rate:g} at every confidence.",
+            f"No label need be called `uncertain`: {found.accuracy:.3f} of all segments are "
+            f"right, at least {found.rate:g} at every confidence.",
         ]
     told = (
         f"Below a confidence of {found.threshold:g} the label is `uncertain`. What remains, "
-        f"{found.coverage:.3f} of the windows, is right in {found.accuracy:.3f} "
+        f"{found.coverage:.3f} of the segments, is right in {found.accuracy:.3f} "
         f"(asked for: {found.rate:g})"
     )
     if expected is not None:
@@ -190,16 +197,17 @@ def calibrate(folder: Path, data: str, rate: float, cache_dir: Path, command: st
     """Fit, store and show the calibration of the model in `folder`; return it.
 
     Raises:
-        CorpusError: no validation clips, or a class that the model does not know.
+        CorpusError: no validation clips, no speech in them, or a class that the model does not
+            know.
         ModelError: the model cannot be loaded.
     """
     model = EmotionModel.load(folder)
     clips = load_clips(data, SPLIT, model.sampling_rate, cache_dir=cache_dir)
-    answers = hear(model, clips)
-    found = fit(answers, rate)
+    found, heard = fit(model, clips, rate)
     speakers = {clip.speaker for clip in clips}
-    heard = f"{len(answers.classes)} windows of at most {model.settings.window:g} s"
-    draw(answers, found, f"{SPLIT} split ({heard})", folder)
+    windows, segments = len(heard.windows.classes), len(heard.segments.classes)
+    counts = f"{windows} windows, {segments} segments"
+    draw(heard, found, f"{SPLIT} split ({counts})", folder)
 
     stored = ModelSettings.read(folder)
     stored.temperature = found.temperature
@@ -208,7 +216,8 @@ def calibrate(folder: Path, data: str, rate: float, cache_dir: Path, command: st
         "command": command,
         "split": SPLIT,
         "clips": len(clips),
-        "windows": len(answers.classes),
+        "windows": windows,
+        "segments": segments,
         "speakers": None if None in speakers else len(speakers),
         "network": model.file.relative_to(folder).as_posix(),
         **_origin(found),
@@ -216,7 +225,9 @@ def calibrate(folder: Path, data: str, rate: float, cache_dir: Path, command: st
     stored.write(folder)
     known = "unknown" if None in speakers else len(speakers)
     told = describe(
-        found, f"the {SPLIT} split ({heard}, from {len(clips)} clips, speakers: {known})"
+        found,
+        f"what a listener tells of the {SPLIT} split ({counts}, from {len(clips)} clips, "
+        f"speakers: {known})",
     )
     card = folder / "README.md"
     if card.is_file():
@@ -230,7 +241,11 @@ def calibrate(folder: Path, data: str, rate: float, cache_dir: Path, command: st
 
 def _origin(found: Calibration) -> dict[str, Any]:
     """Tell the figures of a calibration as `emo_listen.json` keeps them."""
-    error = {"before": round(found.before, 4), "after": round(found.after, 4)}
+    error = {
+        "before": round(found.before, 4),
+        "after": round(found.after, 4),
+        "segments": round(found.of_segments, 4),
+    }
     certain: dict[str, Any] = {"asked_accuracy": found.rate}
     if found.threshold is None:
         certain["below"] = None

@@ -1,6 +1,6 @@
 """What calibration computes: a temperature, how far to trust a confidence, what to call certain.
 
-Everything here works on arrays, one row or element for each window of sound.
+Everything here works on arrays, one row or element for each window or segment of sound.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ THRESHOLDS = np.arange(100) / 100
 """Confidences below which a label may be called uncertain (probability, 0 to below 1)."""
 
 FEWEST = 50
-"""Fewest windows from which the accuracy above a threshold is told."""
+"""Fewest segments from which the accuracy above a threshold is told."""
 
 
 @dataclass
 class Answers:
-    """What a model said of windows whose class is known."""
+    """What a model said of stretches of sound whose class is known: windows, segments or clips."""
 
     logits: Floats
-    """Scores `(n, n_classes)` before the softmax, up to a constant for each window (no unit)."""
+    """Scores `(n, n_classes)` before the softmax, up to a constant for each row (no unit)."""
 
     classes: Integers
     """Indices of the true classes `(n,)`."""
 
     speakers: list[str | None]
-    """Who speaks in each of the n windows, where that is known."""
+    """Who speaks in each of the n stretches, where that is known."""
 
     @property
     def right(self) -> Booleans:
@@ -53,12 +53,12 @@ class Answers:
         return softmax(self.logits / temperature, axis=1).max(axis=1)
 
     def select(self, rows: Booleans) -> Answers:
-        """Take the windows where `rows` `(n,)` is true."""
+        """Take the stretches where `rows` `(n,)` is true."""
         speakers = [self.speakers[i] for i in np.flatnonzero(rows)]
         return Answers(self.logits[rows], self.classes[rows], speakers)
 
     def without_each_speaker(self) -> Iterator[tuple[Booleans, Answers]]:
-        """Yield, for each speaker, where the windows `(n,)` are that speaker's, and the others.
+        """Yield, for each speaker, where the stretches `(n,)` are that speaker's, and the others.
 
         Yields nothing where a speaker is unknown, or where there is only one.
         """
@@ -75,10 +75,10 @@ class HeldOut:
     """What is to be expected of speakers who were not calibrated on."""
 
     expected_calibration_error: float
-    """ECE, 0 to 1."""
+    """ECE of windows, 0 to 1."""
 
     coverage: float
-    """Fraction of the windows that are certain, 0 to 1."""
+    """Fraction of the segments that are certain, 0 to 1."""
 
     accuracy: float
     """Fraction of those that are right, 0 to 1; NaN where none is certain."""
@@ -131,7 +131,7 @@ def above(confidences: Floats, right: Booleans, threshold: float) -> tuple[float
 def choose_threshold(confidences: Floats, right: Booleans, rate: float) -> float | None:
     """Find the smallest of `THRESHOLDS` above which what remains is right at `rate` or better.
 
-    At it and at every higher one that leaves `FEWEST` windows: an accuracy that is reached once
+    At it and at every higher one that leaves `FEWEST` segments: an accuracy that is reached once
     and lost again above is no rate to rely on.
 
     Args:
@@ -140,7 +140,7 @@ def choose_threshold(confidences: Floats, right: Booleans, rate: float) -> float
         rate: accuracy that is asked for, 0 to 1.
 
     Returns:
-        The threshold, 0 where all windows may remain, None where no threshold is enough.
+        The threshold, 0 where all segments may remain, None where no threshold is enough.
     """
     chosen = None
     for threshold in THRESHOLDS[::-1]:
@@ -152,29 +152,33 @@ def choose_threshold(confidences: Floats, right: Booleans, rate: float) -> float
     return chosen
 
 
-def held_out(answers: Answers, rate: float) -> HeldOut | None:
+def held_out(windows: Answers, segments: Answers, rate: float) -> HeldOut | None:
     """Fit and choose on all speakers but one, and apply it to that one; each in turn.
 
     Args:
-        answers: of a model.
+        windows: to fit the temperature on.
+        segments: of the same speakers, to choose the threshold on.
         rate: as `choose_threshold`; where no threshold is enough, all of a speaker is certain.
 
     Returns:
-        What is found in all windows together; None where speakers are unknown or too few.
+        What is found in all speakers together; None where speakers are unknown or too few.
     """
-    confidences, certain = np.zeros(len(answers.classes)), np.zeros(len(answers.classes), bool)
-    right = answers.right
+    right = segments.right
+    confidences, certain = np.zeros(len(windows.classes)), np.zeros(len(right), bool)
     folds = 0
-    for of_speaker, others in answers.without_each_speaker():
+    for of_speaker, others in windows.without_each_speaker():
         temperature = fit_temperature(others.logits, others.classes)
-        threshold = choose_threshold(others.confidences(temperature), others.right, rate)
-        confidences[of_speaker] = answers.select(of_speaker).confidences(temperature)
-        certain[of_speaker] = confidences[of_speaker] >= (threshold or 0.0)
+        confidences[of_speaker] = windows.select(of_speaker).confidences(temperature)
+        name = windows.speakers[int(np.flatnonzero(of_speaker)[0])]
+        theirs = np.array([speaker == name for speaker in segments.speakers])
+        at = segments.confidences(temperature)
+        threshold = choose_threshold(at[~theirs], right[~theirs], rate)
+        certain[theirs] = at[theirs] >= (threshold or 0.0)
         folds += 1
     if not folds:
         return None
     return HeldOut(
-        expected_calibration_error=calibration_error(reliability(confidences, right)),
+        expected_calibration_error=calibration_error(reliability(confidences, windows.right)),
         coverage=float(certain.mean()),
         accuracy=float(right[certain].mean()) if certain.any() else float("nan"),
     )

@@ -1,7 +1,7 @@
 """Compare ways to calibrate an exported model, on speakers that each was not fitted on.
 
 Which correction earns its place? Each is fitted on all validation speakers but one and applied to
-that one, in turn, in the windows that a listener meets. Prints, for all windows together, the
+that one, in turn, in the windows that a listener hears. Prints, for all windows together, the
 negative log-likelihood, the expected calibration error (ECE) and the unweighted average recall
 (UAR), each with its difference to temperature scaling and the 95 % interval of that difference
 when speakers are drawn again. Nothing is stored: `train/calibrate.py` stores a temperature.
@@ -29,10 +29,11 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit, softmax
 
 from audio_cache import add_cache_dir
-from calibrate import SPLIT, hear
+from calibrate import SPLIT
 from calibration import Answers, Floats, Integers, calibration_error, reliability
 from emo_listen import EmotionModel
 from emo_listen.errors import CorpusError, EmoListenError
+from hearing import hear
 from recordings import load_clips
 
 RESAMPLES = 1000
@@ -188,7 +189,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         model = EmotionModel.load(args.model)
         clips = load_clips(args.data, SPLIT, model.sampling_rate, cache_dir=args.cache_dir)
-        print_comparison(compare(hear(model, clips)))
+        print_comparison(compare(hear(model, clips).windows))
     except EmoListenError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

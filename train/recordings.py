@@ -1,7 +1,7 @@
 """Recordings to calibrate, verify and measure with: a split of a corpus, or the bundled sample.
 
 One loader for train/, export/ and benchmarks/, so that a score is of the very clips that training
-set aside; and one way to cut them, the listener's own.
+set aside.
 """
 
 from __future__ import annotations
@@ -94,30 +94,6 @@ def check_labels(clips: list[Clip], labels: list[str]) -> None:
             f"the model does not know the corpus's {', '.join(unknown)}, only "
             f"{', '.join(labels)}: give the corpus that it was trained on"
         )
-
-
-def cut(
-    samples: NDArray[np.float32], sampling_rate: int, window: float, hop: float
-) -> list[NDArray[np.float32]]:
-    """Cut a recording into the windows of full length in which a listener hears it.
-
-    Args:
-        samples: mono sound `(n_samples,)`.
-        sampling_rate: of `samples`, in Hz.
-        window: length of a window, in seconds.
-        hop: time from one window's end to the next, in seconds.
-
-    Returns:
-        Windows that end at multiples of `hop` and at the last sample; `samples` itself where it
-        is no longer than a window.
-    """
-    length = round(window * sampling_rate)
-    if len(samples) <= length:
-        return [samples]
-    step = round(hop * sampling_rate)
-    first = -(-length // step) * step
-    ends = [*range(first, len(samples), step), len(samples)]
-    return [samples[end - length : end] for end in ends]
 
 
 def join(clips: list[Clip]) -> NDArray[np.float32]:
