@@ -37,5 +37,9 @@ class OutputError(EmoListenError, RuntimeError):
     """A place for results that cannot be used: a port in use, another file in the way."""
 
 
+class DownloadError(EmoListenError, RuntimeError):
+    """A file that cannot be downloaded, or is not the one that its owners published."""
+
+
 class MissingExtraError(EmoListenError, ImportError):
     """Something that needs a library which comes with an extra that is not installed."""

@@ -1,0 +1,67 @@
+"""Download EMO-DB: 535 clips of ten German actors, 40 MB, from its owners' deposit on Zenodo.
+
+    python train/get_emo_db.py --output data/emo-db
+
+A stopped download goes on when the same command is given again. The archive is checked against the
+MD5 that Zenodo publishes; its clips go to `wav/`. Training leaves out boredom, which no other
+corpus has: 454 clips in six classes stay.
+
+EMO-DB (Burkhardt et al. 2005), version 1.3.0: CC BY 4.0.
+"""
+
+from __future__ import annotations
+
+import sys
+import zipfile
+from pathlib import Path
+
+from download import RemoteFile, check_count, download_file, download_parser, run_download, writing
+from emo_db import NAME
+from emo_listen.errors import DownloadError
+
+ARCHIVE = "https://zenodo.org/records/7447302/files/emodb.zip?download=1"
+MD5 = "9d21362dbc5676ef3ab4745d83ced0db"
+
+CLIPS = 535
+"""How many clips the corpus has, boredom included."""
+
+
+def get_emo_db(output: Path) -> str:
+    """Download into `output`; return what came, in words.
+
+    Raises:
+        DownloadError: it cannot be had, or is not what its owners published.
+        OutputError: a file cannot be written.
+    """
+    wav = output / "wav"
+    if sum(1 for file in wav.glob("*.wav") if NAME.fullmatch(file.stem)) < CLIPS:
+        archive = output / "emodb.zip"
+        download_file(RemoteFile(ARCHIVE, archive, digest=f"md5:{MD5}"))
+        extract(archive, wav)
+        archive.unlink()
+    return f"{CLIPS} clips"
+
+
+def extract(archive: Path, wav: Path) -> None:
+    """Write the clips of the archive into `wav`, wherever they lie in it."""
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            names = [Path(name) for name in opened.namelist()]
+            clips = [name for name in names if name.suffix == ".wav" and NAME.fullmatch(name.stem)]
+            check_count(len({clip.name for clip in clips}), CLIPS, f"clips in {archive.name}")
+            with writing(wav):
+                wav.mkdir(parents=True, exist_ok=True)
+                for clip in clips:
+                    (wav / clip.name).write_bytes(opened.read(clip.as_posix()))
+    except zipfile.BadZipFile as error:
+        raise DownloadError(f"{archive} is damaged: {error}. Delete it, and try again.") from error
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run from the command line; return the exit code."""
+    args = download_parser(__doc__, "data/emo-db").parse_args(argv)
+    return run_download(args.output, get_emo_db)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
