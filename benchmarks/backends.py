@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from checkpoint import PyTorchModel
 from emo_listen import EmotionModel
 from emo_listen.errors import ModelError
 from emo_listen.settings import ModelSettings
 from graph import FP32, INT8, export_fp32
+from long_recordings import over_windows
 from timing import Samples
 
 PYTORCH = "PyTorch"
@@ -98,18 +98,16 @@ def load_backends(checkpoint: Path | None, model: Path, threads: int) -> Backend
 
 
 def _of_pytorch(model: PyTorchModel, temperature: float) -> Predictor:
-    def predict(samples: Samples) -> Probabilities:
-        logits = model.logits(model.input_values(samples))[0]
-        return softmax(logits.astype(np.float64) / temperature)
-
-    return predict
+    return over_windows(
+        lambda samples: model.probabilities(samples, temperature), model.sampling_rate
+    )
 
 
 def _of_graph(model: EmotionModel) -> Predictor:
     def predict(samples: Samples) -> Probabilities:
         return np.array(list(model.predict(samples, model.sampling_rate).scores.values()))
 
-    return predict
+    return over_windows(predict, model.sampling_rate)
 
 
 @cache

@@ -35,6 +35,7 @@ from checkpoint import PyTorchModel
 from command import add_folders, run_benchmark
 from graph import FP32, export_fp32
 from latency_plot import plot_accuracy_against_latency
+from long_recordings import over_windows
 from metrics import ClassifierMetrics
 from parity import speech_windows
 from quantizations import QUANTIZATIONS
@@ -190,7 +191,7 @@ def _of_graph(graph: Path, model: PyTorchModel, threads: int) -> Predictor:
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    return partial(_probabilities, session, model)
+    return over_windows(partial(_probabilities, session, model), model.sampling_rate)
 
 
 def _probabilities(

@@ -34,6 +34,7 @@ from emo_listen import EmotionModel, Prediction
 from emo_listen.errors import ModelError
 from metrics import ClassifierMetrics
 from parity import speech_windows
+from precision_scores import label_by
 from recordings import TIMED_CLIPS, check_labels, join, load_clips
 from shapes_plot import plot_shapes
 from timing import Samples, interleave, machine, print_machine, summarise
@@ -72,8 +73,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     for name, model in models.items():
         check_labels(clips, model.labels)
+        label_of = label_by(model)
         found = [
-            model.labels.index(model.predict(clip.samples, rate).top_label)
+            model.labels.index(label_of(clip.samples))
             for clip in tqdm(clips, desc=name, unit="clip")
         ]
         classes = [model.labels.index(clip.label) for clip in clips]

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import softmax
 from transformers import (
     AutoFeatureExtractor,
     AutoModelForAudioClassification,
@@ -19,6 +20,7 @@ from transformers import (
 )
 
 from emo_listen.errors import ModelError
+from long_recordings import over_windows
 
 NEEDED_FILES = ("config.json", "preprocessor_config.json")
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
@@ -111,5 +113,13 @@ class PyTorchModel:
             return self.model(torch.from_numpy(input_values)).logits.numpy()
 
     def predict_label(self, samples: NDArray[np.float32]) -> str:
-        """Most probable class of `samples` `(n_samples,)` at the model's rate."""
-        return self.labels[int(self.logits(self.input_values(samples)).argmax())]
+        """Most probable class of `samples` `(n_samples,)`, of any length, at the model's rate."""
+        mean = over_windows(self.probabilities, self.sampling_rate)(samples)
+        return self.labels[int(mean.argmax())]
+
+    def probabilities(
+        self, samples: NDArray[np.float32], temperature: float = 1.0
+    ) -> NDArray[np.float64]:
+        """Probabilities `(n_labels,)` of `samples` `(n_samples,)` at the model's rate."""
+        logits = self.logits(self.input_values(samples))[0]
+        return softmax(logits.astype(np.float64) / temperature)

@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
+from emo_listen import EmotionModel
 from emo_listen.errors import EmoListenError
+from long_recordings import over_windows
 from metrics import ClassifierMetrics
 from recordings import Clip, check_labels
 
@@ -23,6 +25,16 @@ Scores = dict[str, dict[str, float]]
 
 class AccuracyDropError(EmoListenError, ValueError):
     """An int8 model that loses more accuracy than is allowed."""
+
+
+def label_by(model: EmotionModel) -> Predictor:
+    """Return what gives the most probable label by `model`, of recordings of any length."""
+
+    def probabilities(samples: NDArray[np.float32]) -> NDArray[np.float64]:
+        return np.array(list(model.predict(samples, model.sampling_rate).scores.values()))
+
+    mean = over_windows(probabilities, model.sampling_rate)
+    return lambda samples: model.labels[int(mean(samples).argmax())]
 
 
 def score_labels(answers: list[str], clips: list[Clip], labels: list[str]) -> dict[str, float]:

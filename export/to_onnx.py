@@ -45,7 +45,13 @@ from checkpoint import NEEDED_FILES, PyTorchModel
 from graph import FP32, INT8, OPSET, export_fp32
 from onnx_card import extend_model_card
 from parity import compare, print_parity, speech_windows
-from precision_scores import AccuracyDropError, accuracy_drop, print_scores, score_predictors
+from precision_scores import (
+    AccuracyDropError,
+    accuracy_drop,
+    label_by,
+    print_scores,
+    score_predictors,
+)
 from quantize_int8 import SUMMARY, quantize_int8
 from recordings import Clip, bundled_speech, join, load_clips
 from sensitivity import SENSITIVE, sensitive_products
@@ -195,8 +201,8 @@ def score(
     fp32, int8 = models
     predictors = {
         "pytorch": reference.predict_label,
-        "fp32": lambda samples: fp32.predict(samples, fp32.sampling_rate).top_label,
-        "int8": lambda samples: int8.predict(samples, int8.sampling_rate).top_label,
+        "fp32": label_by(fp32),
+        "int8": label_by(int8),
     }
     refusal = None
     for split, clips in splits.items():

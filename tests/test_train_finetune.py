@@ -22,6 +22,7 @@ from transformers import (
 )
 
 import finetune
+import long_recordings
 import soft_labels
 from emo_listen.settings import ModelSettings
 from emotion_trainer import ClipTrainer, ClipTrainingArguments, mixed_targets
@@ -359,6 +360,33 @@ def test_the_card_tells_what_a_recipe_chose(repository, tmp_path):
     for own in (repository / "train").glob("*.yaml"):  # every recipe is one that can be told
         told = chosen_options(*finetune.parse_args([str(own), "--use_cpu", "--bf16", "false"]))
         assert all(isinstance(value, str) for value in told.values())
+
+
+def test_long_recordings_among_short_clips_are_cut_and_scored_as_wholes(
+    options, corpus, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(long_recordings, "LONGEST", 1.0)
+    table = tmp_path / "clips.csv"
+    lines = corpus.read_text().splitlines()
+    places = [
+        f"{corpus.parent}/{line},{('train', 'validation')[i % 2]}"
+        for i, line in enumerate(line.rsplit(",", 1)[0] for line in lines[1:])
+    ]
+    for seed, split in enumerate(("train", "validation")):
+        sound = 0.2 * np.random.default_rng(seed).normal(size=20 * RATE)
+        soundfile.write(tmp_path / f"{split}.wav", sound, RATE)
+        places.append(f"{split}.wav,noise,{split}")
+    table.write_text("\n".join(["file,label,split", *places]) + "\n")
+    options += ["--data", str(table), "--num_train_epochs", "1"]
+    assert finetune.main(options) == 0
+    out = capsys.readouterr().out
+    assert "train: 1 of 91 recordings are longer than 1 s and cut into 20 windows." in out
+    assert "Optimizer steps to come: 11" in out  # 90 clips and 20 windows, 10 a step
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["validation"]["clips"] == 91
+    state = json.loads((tmp_path / "run" / "trainer_state.json").read_text())
+    logged = [entry["eval_uar"] for entry in state["log_history"] if "eval_uar" in entry]
+    assert logged == [pytest.approx(metrics["validation"]["uar"])]
 
 
 def test_early_stopping_ends_with_the_best_checkpoint(options, tmp_path):

@@ -46,6 +46,7 @@ class Clips(Dataset):
         window: tuple[float, float] | None = None,
         vary: Vary | None = None,
         seed: int = 0,
+        recordings: np.ndarray | None = None,
     ) -> None:
         """Wrap the rows of `audio_cache.decode_corpus`.
 
@@ -57,6 +58,8 @@ class Clips(Dataset):
                 them, and where it is longer is cut at a random place. None: whole clips.
             vary: applied to the sound, before it is normalised.
             seed: of the places at which clips are cut.
+            recordings: index of each row's recording (n_clips,), as `long_recordings.cut_long`
+                gives it; None: each row is one.
         """
         self.rows = decoded.select_columns(["samples"]).with_format("arrow")
         self.labels = [label2id[label] for label in decoded["label"]]
@@ -66,6 +69,7 @@ class Clips(Dataset):
         self.whole_lengths = np.asarray(decoded["length"])
         self.vary = vary
         self.seed = seed
+        self.recordings = np.arange(len(decoded)) if recordings is None else recordings
         self.soft_labels: np.ndarray | None = None
         """Probabilities float32 (n_clips, n_classes) to learn beside the labels, NaN for none."""
         self.epoch = torch.zeros((), dtype=torch.long).share_memory_()  # worker processes see it

@@ -37,6 +37,7 @@ from corpora import load_corpus
 from emo_listen.errors import EmoListenError, ModelError
 from emo_listen.model import normalize
 from emo_listen.settings import ModelSettings
+from long_recordings import cut_long
 from plots import plot_distillation
 from probe import probe_states
 from provenance import public_name
@@ -294,7 +295,10 @@ def run(args: argparse.Namespace, command: str) -> None:
     teacher = load_teacher(args.teacher)
     clips, faults = decode_corpus(load_corpus(args.data), SAMPLING_RATE, args.cache_dir)
     print_faults(faults)
-    splits = split_corpus(clips)
+    splits = {
+        name: cut_long(rows, SAMPLING_RATE, args.cache_dir)[0]
+        for name, rows in split_corpus(clips).items()
+    }
     training = splits["train"].with_format("numpy")
     crops = Crops(list(training["samples"]), args.crop, args.batch_size, args.seed)
     print(f"{len(training)} training clips, {len(crops.stream) / SAMPLING_RATE / 3600:.2f} h")

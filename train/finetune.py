@@ -55,6 +55,7 @@ from emotion_trainer import ClipTrainer, ClipTrainingArguments, keep_within, ste
 from finetune_options import FinetuneArguments, chosen_options, parse_args, window_range
 from frozen_trunk import cacheable, freeze, store_trunk_outputs
 from joined_corpora import load_corpora
+from long_recordings import cut_long, tell_cut
 from metrics import ClassifierMetrics
 from model_card import Training
 from provenance import origin_of, public_name
@@ -165,11 +166,14 @@ def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> di
         corpus = load_corpora(own.data, own.final_splits)
         decoded, faults = decode_corpus(corpus, extractor.sampling_rate, cache_dir)
         splits, ambiguous = leave_out_ambiguous(split_corpus(decoded))
+        rate = extractor.sampling_rate
+        windows = {name: cut_long(rows, rate, cache_dir) for name, rows in splits.items()}
     label_names = sorted(set(decoded["label"]))
     label2id = {name: i for i, name in enumerate(label_names)}
     print_faults(faults)
     print("\n".join(ambiguous), end="\n" if ambiguous else "")
     print_splits(splits)
+    tell_cut(splits, windows)
 
     set_seed(args.seed)
     model = load_model(own.base_model, label_names, own.weighted_layer_sum)
@@ -179,14 +183,18 @@ def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> di
     vary = None
     if own.augment:
         vary = Augmentation(own.augment, extractor.sampling_rate, args.seed, own.noise_dir)
-    clips = {name: Clips(rows, label2id, extractor) for name, rows in splits.items()}
-    train: Any = Clips(
-        splits["train"], label2id, extractor, window_range(own.train_window), vary, args.seed
-    )
+    clips = {
+        name: Clips(rows, label2id, extractor, recordings=recordings)
+        for name, (rows, recordings) in windows.items()
+    }
+    rows, recordings = windows["train"]
+    window = window_range(own.train_window)
+    train: Any = Clips(rows, label2id, extractor, window, vary, args.seed, recordings)
     if own.soft_labels:
         names = list(splits["train"]["name"])
-        train.soft_labels = read_soft_labels(Path(own.soft_labels), names, label_names)
-        n_soft = len(names) - int(np.isnan(train.soft_labels[:, 0]).sum())
+        soft_labels = read_soft_labels(Path(own.soft_labels), names, label_names)
+        train.soft_labels = soft_labels[recordings]
+        n_soft = len(names) - int(np.isnan(soft_labels[:, 0]).sum())
         print(f"Soft labels: {n_soft} of {len(names)} training clips")
     validation: Any = clips["validation"]
     if own.cache_trunk and cacheable(model.config, own.trainable_layers):
@@ -203,7 +211,7 @@ def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> di
         eval_dataset=validation,
         processing_class=extractor,
         data_collator=Collator(),
-        compute_metrics=ClassifierMetrics(label_names),
+        compute_metrics=ClassifierMetrics(label_names, clips["validation"].recordings),
         callbacks=[EarlyStoppingCallback(own.early_stopping_patience)]
         if own.early_stopping_patience
         else None,

@@ -16,6 +16,7 @@ from augment import PROBABILITIES
 from clips import WINDOW_STEP
 from emo_listen.errors import CorpusError
 from emotion_trainer import ClipTrainingArguments
+from long_recordings import LONGEST
 from provenance import public_name
 
 DESCRIPTION = "Fine-tune a HuBERT (or wav2vec 2.0, WavLM) into an emotion classifier."
@@ -58,7 +59,8 @@ class FinetuneArguments:
     data: list[str] = field(
         metadata={
             "help": "CREMA-D, LibriSpeech or EMO-DB folder, folder with a sub-folder for each "
-            "class, CSV (file,label[,speaker,split]), or hub dataset id; several are joined."
+            "class, CSV (file,label[,speaker,split]), or hub dataset id; several are joined. "
+            f"Recordings longer than {LONGEST:g} s are cut into windows."
         }
     )
     base_model: str = field(

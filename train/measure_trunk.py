@@ -30,6 +30,7 @@ from clips import Clips, Collator
 from corpora import load_corpus
 from emo_listen.errors import EmoListenError
 from frozen_trunk import freeze, store_trunk_outputs
+from long_recordings import cut_long
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -63,6 +64,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     freeze(model, args.trainable_layers)
     with tempfile.TemporaryDirectory() as folder:
         decoded, _ = decode_corpus(corpus, extractor.sampling_rate, Path(folder))
+        decoded, _ = cut_long(decoded, extractor.sampling_rate, Path(folder))
         names = sorted(set(decoded["label"]))
         clips = Clips(decoded, {name: i for i, name in enumerate(names)}, extractor)
         start = time.process_time()

@@ -13,6 +13,8 @@ import numpy as np
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 from transformers import EvalPrediction
 
+from long_recordings import first_windows, logits_by_recording
+
 
 class ClassifierMetric(evaluate.Metric):
     """A metric of integer class predictions against integer references."""
@@ -68,9 +70,16 @@ class ClassRecall(ClassifierMetric):
 class ClassifierMetrics:
     """All metrics at once, as the Trainer's `compute_metrics`."""
 
-    def __init__(self, label_names: list[str]) -> None:
-        """Prepare metrics for the classes `label_names`, in the order of their indices."""
+    def __init__(self, label_names: list[str], recordings: np.ndarray | None = None) -> None:
+        """Prepare metrics.
+
+        Args:
+            label_names: classes, in the order of their indices.
+            recordings: index of each clip's recording (n_clips,), of which `__call__` scores
+                the mean probabilities; None: each clip is one.
+        """
         self.label_names = label_names
+        self.recordings = recordings
         self.metrics = [
             metric(keep_in_memory=True)
             for metric in (Accuracy, UnweightedAverageRecall, MacroF1, ClassRecall)
@@ -78,7 +87,11 @@ class ClassifierMetrics:
 
     def __call__(self, prediction: EvalPrediction) -> dict[str, float]:
         """Score logits `(n_clips, n_classes)` against class indices `(n_clips,)`."""
-        return self.score(np.argmax(prediction.predictions, axis=-1), prediction.label_ids)
+        logits, labels = np.asarray(prediction.predictions), np.asarray(prediction.label_ids)
+        if self.recordings is not None:
+            logits = logits_by_recording(logits, self.recordings)
+            labels = labels[first_windows(self.recordings)]
+        return self.score(np.argmax(logits, axis=-1), labels)
 
     def score(self, predictions: Any, references: Any) -> dict[str, float]:
         """Score class indices `(n_clips,)` against class indices `(n_clips,)`."""

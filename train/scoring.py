@@ -12,6 +12,7 @@ from tqdm import tqdm
 from transformers import AutoModelForAudioClassification
 
 from clips import Clips
+from long_recordings import first_windows, logits_by_recording
 from metrics import ClassifierMetrics
 
 
@@ -20,7 +21,7 @@ class Score:
     """What a checkpoint scored on one split."""
 
     n_clips: int
-    """Clips that were scored."""
+    """Recordings that were scored."""
 
     metrics: dict[str, float]
     """Accuracy, UAR, macro F1 and recalls (fractions, 0 to 1)."""
@@ -40,13 +41,14 @@ def score_checkpoint(
 def score(
     model: Any, clips: Clips, label_names: list[str], device: torch.device, name: str
 ) -> Score:
-    """Score a model on clips, one clip at a time."""
-    logits = logits_of_clips(model, clips, device, f"Scoring, {name} clips")
-    predictions = logits.argmax(dim=1).numpy()
+    """Score a model, one clip at a time, on the mean probabilities of each recording."""
+    logits = logits_of_clips(model, clips, device, f"Scoring, {name} clips").numpy()
+    predictions = logits_by_recording(logits, clips.recordings).argmax(axis=1)
+    labels = np.array(clips.labels)[first_windows(clips.recordings)]
     return Score(
-        n_clips=len(clips),
-        metrics=ClassifierMetrics(label_names).score(predictions, clips.labels),
-        confusion=confusion_matrix(clips.labels, predictions, labels=list(range(len(label_names)))),
+        n_clips=len(labels),
+        metrics=ClassifierMetrics(label_names).score(predictions, labels),
+        confusion=confusion_matrix(labels, predictions, labels=list(range(len(label_names)))),
     )
 
 

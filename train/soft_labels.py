@@ -32,6 +32,7 @@ from audio_cache import add_cache_dir, decode_corpus, print_faults
 from clips import Clips
 from corpora import load_corpus
 from emo_listen.errors import CorpusError, EmoListenError, ModelError
+from long_recordings import cut_long, logits_by_recording
 from scoring import logits_of_clips
 from sound_files import AUDIO_SUFFIXES
 from splits import leave_out_ambiguous, split_corpus
@@ -170,9 +171,10 @@ def load_teacher(folder: str) -> tuple[Any, Any]:
 def probabilities_by(
     model: Any, clips: Clips, temperature: float, device: torch.device
 ) -> np.ndarray:
-    """Probabilities (n_clips, n_classes) that a model gives each clip alone, in float32."""
-    logits = logits_of_clips(model.to(device), clips, device, "Soft labels")
-    return (logits / temperature).softmax(dim=1).numpy()
+    """Probabilities (n_recordings, n_classes) that a model gives each one alone, in float32."""
+    logits = logits_of_clips(model.to(device), clips, device, "Soft labels") / temperature
+    by_recording = logits_by_recording(logits.numpy(), clips.recordings)
+    return torch.from_numpy(by_recording).softmax(dim=1).numpy()
 
 
 def run(args: argparse.Namespace) -> None:
@@ -196,7 +198,9 @@ def run(args: argparse.Namespace) -> None:
         if names and names != list(rows["name"]):
             raise CorpusError("Models of different sampling rates can use different clips of it.")
         names = list(rows["name"])
-        found = probabilities_by(model, Clips(rows, label2id, extractor), args.temperature, device)
+        windows, recordings = cut_long(rows, extractor.sampling_rate, args.cache_dir)
+        clips = Clips(windows, label2id, extractor, recordings=recordings)
+        found = probabilities_by(model, clips, args.temperature, device)
         by_model.append(found[:, [label2id[name] for name in label_names]])
     write_soft_labels(args.output, names, label_names, np.mean(by_model, axis=0))
     print(f"Soft labels of {len(names)} training clips: {args.output}")
