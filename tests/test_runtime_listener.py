@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,9 +24,9 @@ from emo_listen import (
     listen,
 )
 from emo_listen.audio import load_audio
-from emo_listen.errors import AudioFileError, AudioInputError
+from emo_listen.errors import AudioFileError, AudioInputError, ListenerError
 from emo_listen.events import Event, LabelEvent
-from emo_listen.sources import Gap
+from emo_listen.sources import Gap, PcmStream
 
 
 class Blocks:
@@ -44,6 +46,7 @@ class Blocks:
         self.lost_at = lost_at
         self.live = live
         self.closed = False
+        self.stopped = False
 
     def __str__(self) -> str:
         return "blocks"
@@ -53,9 +56,14 @@ class Blocks:
             for index, start in enumerate(range(0, len(self.samples), self.block_length)):
                 if index == self.lost_at:
                     yield Gap(0.4, "overflow")
+                if self.stopped:
+                    return
                 yield self.samples[start : start + self.block_length]
         finally:
             self.closed = True
+
+    def stop(self) -> None:
+        self.stopped = True
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 44100])
@@ -70,16 +78,15 @@ def test_blocks_of_any_size_give_identical_events(
         assert list(listen(blocks, model=bundled_model, emit="all")) == whole
 
 
-def test_a_stereo_file_equals_its_mixed_samples(
+def test_a_stereo_file_equals_its_samples(
     bundled_model: EmotionModel, sample_file: Path, tmp_path: Path
 ) -> None:
     samples = load_audio(sample_file, 48000)[: 48000 * 4]
     stereo = np.stack([samples * 0.25, samples * 0.75], axis=1)
     path = tmp_path / "stereo.wav"
     soundfile.write(path, stereo, 48000, subtype="FLOAT")
-    mixed = stereo.mean(axis=1, dtype=np.float32)
     assert list(listen(path, model=bundled_model)) == list(
-        listen(Blocks(mixed, 48000, 480), model=bundled_model)
+        listen(Blocks(stereo, 48000, 480), model=bundled_model)
     )
 
 
@@ -176,7 +183,7 @@ def test_a_listener_in_a_thread_calls_back(bundled_model: EmotionModel, sample_f
     heard: list[tuple[str, Event]] = []
     listener = Listener(sample_file, model=bundled_model)
     listener.start(lambda event: heard.append((threading.current_thread().name, event)))
-    with pytest.raises(RuntimeError, match="started once"):
+    with pytest.raises(ListenerError, match="make another"):
         listener.start(print)
     listener.join()
     assert [event for _, event in heard] == list(listen(sample_file, model=bundled_model))
@@ -251,3 +258,146 @@ def test_real_speech_in_odd_blocks(bundled_model: EmotionModel, shared_dir: Path
         assert list(listen(clip, model=bundled_model)) == list(
             listen(Blocks(samples, 16000, 331), model=bundled_model)
         )
+
+
+def spoken(sample_file: Path) -> np.ndarray:
+    """4 s of speech at 16 kHz, float32 (n_samples,)."""
+    return load_audio(sample_file, 16000)[: 4 * 16000]
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda samples: samples.astype(np.float64),
+        lambda samples: samples[:, np.newaxis],
+        lambda samples: np.stack([samples, samples], axis=1),
+        lambda samples: (samples * 32768).astype(np.int16),
+        lambda samples: (samples * 32768).astype(">i2")[:, np.newaxis],
+        lambda samples: samples.astype(np.float64) * 2**31,
+    ],
+)
+def test_blocks_of_other_types_and_shapes_are_converted(
+    bundled_model: EmotionModel, sample_file: Path, convert: Any
+) -> None:
+    samples = np.round(spoken(sample_file) * 32768) / np.float32(32768)
+    converted = convert(samples)
+    if np.abs(converted).max() > 40000:
+        converted = converted.astype(np.int32)
+    expected = list(listen(Blocks(samples, 16000, 1000), model=bundled_model))
+    assert any(isinstance(event, LabelEvent) for event in expected)
+    assert list(listen(Blocks(converted, 16000, 1000), model=bundled_model)) == expected
+
+
+@pytest.mark.parametrize(
+    ("block", "error"),
+    [
+        (np.zeros((1, 1600), np.float32), r"gave a block of shape \(1, 1600\): give float32"),
+        (np.zeros((4, 4, 4), np.float32), r"gave a block of shape \(4, 4, 4\)"),
+        (np.float32(0), r"gave a block of shape \(\)"),
+        (np.zeros(100, np.int64), "samples of type int64 cannot be used"),
+        (np.zeros(100, bool), "samples of type bool cannot be used"),
+        (b"raw bytes", "cannot be used: give float32"),
+        ([[1.0], [1.0, 2.0]], "list is not sound"),
+        (None, "samples of type object cannot be used"),
+        (np.zeros((100, 2), np.float32), "a block of 2 channels after one of 1"),
+    ],
+)
+def test_blocks_that_are_not_sound_are_refused(
+    bundled_model: EmotionModel, block: Any, error: str
+) -> None:
+    class Source(Blocks):
+        def __iter__(self) -> Iterator[Any]:
+            yield np.zeros((100, 1), np.float32)
+            yield block
+
+    source = Source(np.zeros(0), 16000, 1)
+    with pytest.raises(AudioInputError, match=error):
+        list(listen(source, model=bundled_model))
+
+
+@pytest.mark.parametrize("rate", [0, -16000, 16000.5, float("nan"), "16000", None, True, 10**9])
+def test_a_source_at_an_unusable_rate_is_refused(bundled_model: EmotionModel, rate: Any) -> None:
+    blocks = Blocks(np.zeros(0, np.float32), rate, 1)
+    with pytest.raises(AudioInputError, match=r"the sampling rate .* is not usable: give a whole"):
+        listen(blocks, model=bundled_model)
+
+
+@pytest.mark.parametrize("source", [b"talk.wav", 1.5, np.zeros(16000, np.float32)])
+def test_what_is_not_a_source_is_refused(bundled_model: EmotionModel, source: Any) -> None:
+    with pytest.raises(AudioInputError, match="is not a source: it has no live"):
+        listen(source, model=bundled_model)
+
+
+def test_a_live_source_that_is_stopped_still_tells_what_it_heard(
+    bundled_model: EmotionModel, sample_file: Path
+) -> None:
+    class WithoutStop:
+        def __init__(self, blocks: Blocks) -> None:
+            self.live, self.sampling_rate, self.blocks = True, 16000, blocks
+
+        def __iter__(self) -> Iterator[np.ndarray | Gap]:
+            return iter(self.blocks)
+
+    for wrap in (lambda blocks: blocks, WithoutStop):
+        blocks = Blocks(spoken(sample_file), 16000, 1600, live=True)
+        source: Any = wrap(blocks)
+        listener = Listener(source, model=bundled_model)
+        events = []
+        for event in listener:
+            events.append(event)
+            listener.stop()
+        assert [event.type for event in events] == ["provisional", "segment"]
+        assert blocks.closed
+        assert listener.seconds < 4
+
+
+def test_a_listener_is_used_once(bundled_model: EmotionModel, sample_file: Path) -> None:
+    listener = Listener(Blocks(spoken(sample_file), 16000, 1600), model=bundled_model)
+    assert list(listener)
+    for use in (iter, aiter, lambda again: again.start(print)):
+        with pytest.raises(ListenerError, match="make another"):
+            use(listener)
+
+
+class Stalled:
+    """A source that waits for sound which never comes, and cannot be stopped."""
+
+    live, sampling_rate = True, 16000
+
+    def __init__(self) -> None:
+        self.never = threading.Event()
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        yield np.zeros(1600, np.float32)
+        self.never.wait()
+
+    def stop(self) -> None:
+        pass
+
+
+def test_an_async_loop_with_a_time_out_returns_while_its_source_is_stalled(
+    bundled_model: EmotionModel,
+) -> None:
+    async def hear(source: Any) -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                async for _ in Listener(source, model=bundled_model):
+                    pass
+
+    source = Stalled()
+    reader, writer = os.pipe()
+
+    def let_go() -> None:
+        source.never.set()
+        os.close(writer)
+
+    watchdog = threading.Timer(60, let_go)
+    watchdog.start()
+    with os.fdopen(reader, "rb") as pipe:
+        asyncio.run(hear(source))
+        asyncio.run(hear(PcmStream(pipe, 16000)))
+        waits = watchdog.is_alive()
+        watchdog.cancel()
+        if waits:
+            let_go()
+    assert waits

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -122,6 +123,27 @@ def test_other_rates_are_resampled(bundled_model: EmotionModel, sample_file: Pat
 )
 def test_unusable_samples(bundled_model: EmotionModel, samples: np.ndarray, message: str) -> None:
     with pytest.raises(AudioInputError, match=message):
+        bundled_model.predict(samples, 16000)
+
+
+@pytest.mark.parametrize(
+    "rate", [0, -1, 999, 16000.5, float("nan"), float("inf"), "16000", None, True, [16000]]
+)
+def test_unusable_rates(bundled_model: EmotionModel, rate: Any) -> None:
+    with pytest.raises(AudioInputError, match=r"the sampling rate .* is not usable: give a whole"):
+        bundled_model.predict(np.zeros(16000, np.float32), rate)
+
+
+def test_integers_are_scaled(bundled_model: EmotionModel, sample_file: Path) -> None:
+    samples = np.round(load_audio(sample_file, 16000)[:32000] * 32768).astype(np.int16)
+    expected = bundled_model.predict(samples / np.float32(32768), 16000)
+    assert bundled_model.predict(samples, 16000) == expected
+    assert bundled_model.predict(samples.astype(np.int32) * 65536, 16000) == expected
+
+
+@pytest.mark.parametrize("samples", ["talk.wav", None, np.zeros(16000, np.int64), [[1.0], [1, 2]]])
+def test_what_is_not_sound(bundled_model: EmotionModel, samples: Any) -> None:
+    with pytest.raises(AudioInputError, match="give float32"):
         bundled_model.predict(samples, 16000)
 
 

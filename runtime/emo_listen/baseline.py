@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_listen.errors import AudioInputError, BaselineError
+from emo_listen.rates import check_rate
 from emo_listen.running_baseline import RunningBaseline
 
 if TYPE_CHECKING:
@@ -62,11 +63,13 @@ class Baseline:
             sampling_rate: Their rate in Hz.
 
         Raises:
-            AudioInputError: there is no clip, or one is not mono, too short, or not finite.
+            AudioInputError: there is no clip, one is not mono, too short, or not finite, or the rate
+                is not usable.
             BaselineError: the model has no embedding.
         """
         if not len(speech):
             raise AudioInputError("a baseline needs at least one clip of ordinary speech")
+        sampling_rate = check_rate(sampling_rate)
         total = np.zeros(model.require_head().size)
         samples = 0
         for clip in speech:

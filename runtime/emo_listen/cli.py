@@ -188,16 +188,14 @@ class _OneLine(logging.Handler):
 def _ended_by_signals(source: Source) -> Iterator[None]:
     """Let SIGINT and SIGTERM end the stream.
 
-    A microphone has no other end, so what it has heard up to there is still reported; a second
-    signal abandons that too. The rest of a file or a pipe is abandoned at once.
+    What a live source has heard so far is still reported; a second signal abandons that too. A
+    file or a pipe is abandoned at once.
     """
-    from emo_listen.sources import Microphone
-
     stopped = False
 
     def end(_number: int, _frame: FrameType | None) -> None:
         nonlocal stopped
-        if stopped or not isinstance(source, Microphone):
+        if stopped or not source.live:
             raise KeyboardInterrupt
         stopped = True
         source.stop()

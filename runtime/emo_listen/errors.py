@@ -21,6 +21,10 @@ class DeviceError(EmoListenError, RuntimeError):
     """An audio device that is absent, ambiguous, or does not answer."""
 
 
+class ListenerError(EmoListenError, RuntimeError):
+    """A listener that has been used before: each listens once."""
+
+
 class ModelError(EmoListenError, ValueError):
     """A model folder that is absent, incomplete, damaged, or not an audio classifier."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ import numpy as np
 
 from emo_listen.audio import Resampler
 from emo_listen.baseline import BaselineChoice
+from emo_listen.blocks import check_source, mono_blocks
 from emo_listen.engine import Engine
-from emo_listen.errors import AudioInputError
+from emo_listen.errors import AudioInputError, ListenerError
 from emo_listen.events import Emit, Event, StatusEvent, WarningEvent
 from emo_listen.levels import LevelWatch, level_dbfs
 from emo_listen.model import MIN_SECONDS, EmotionModel
@@ -26,6 +28,10 @@ STATUS_INTERVAL = 0.1
 
 LOAD_INTERVALS = 20
 """Status events over which the load is averaged: two seconds."""
+
+CLOSING_SECONDS = 0.2
+"""Longest wait for a source to close where an `async for` is left, in seconds of the wall clock:
+some predictions take so long. A source that is still stuck then is left to its thread."""
 
 
 class Listener:
@@ -65,28 +71,55 @@ class Listener:
         self._engine = Engine(model, window=window, hop=hop, vad=vad, emit=emit, baseline=baseline)
         if isinstance(device, str | int | Path):
             device = open_source(device, sampling_rate=sampling_rate)
+        check_source(device)
         self.model = model
         self.source = device
         self._status = status
+        self._used = False
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
 
-    def stop(self) -> None:
-        """End the stream after the sound that has come; callable from any thread or signal."""
-        self._stopped.set()
-        if (stop := getattr(self.source, "stop", None)) is not None:
-            stop()
+    @property
+    def seconds(self) -> float:
+        """Stream time heard so far, in seconds."""
+        return self._engine.received / self.model.sampling_rate
 
-    def __iter__(self) -> Iterator[Event]:
-        """Yield events as they are heard; closing the iterator closes the source."""
+    def stop(self) -> None:
+        """End the stream after the sound that has come; callable from any thread or signal.
+
+        A source of one's own that has no `stop` ends at its next block.
+        """
+        self._stopped.set()
+        if hasattr(self.source, "stop"):
+            self.source.stop()
+
+    def __iter__(self) -> Generator[Event, None, None]:
+        """Return events as they are heard; closing the iterator closes the source.
+
+        Raises:
+            ListenerError: the listener has been used before.
+        """
+        self._use()
+        return self._events()
+
+    def _use(self) -> None:
+        if self._used:
+            raise ListenerError(
+                "a Listener can be started or iterated over once: make another for each stream"
+            )
+        self._used = True
+
+    def _events(self) -> Generator[Event, None, None]:
         engine, source, rate = self._engine, self.source, self.model.sampling_rate
         resampler = Resampler(source.sampling_rate, rate)
         levels = LevelWatch(source.sampling_rate)
         meter = Meter(engine, rate) if self._status else None
-        for block in source:
+        for block in mono_blocks(source):
             if self._stopped.is_set() and not source.live:
                 return
+            if self._stopped.is_set() and not hasattr(source, "stop"):
+                break
             if isinstance(block, Gap):
                 yield from engine.push(resampler.finish())
                 yield from engine.gap(block.seconds, block.reason)
@@ -111,17 +144,22 @@ class Listener:
         """Listen in a thread of its own, which calls `on_event` with each event.
 
         Raises:
-            RuntimeError: the listener has been started before.
+            ListenerError: the listener has been used before.
         """
-        if self._thread is not None:
-            raise RuntimeError("a Listener can be started once: make another")
+        self._use()
+        self._start(on_event)
 
+    def _start(
+        self, on_event: Callable[[Event], Any], *, at_end: Callable[[], Any] = lambda: None
+    ) -> None:
         def listen_on() -> None:
             try:
-                for event in self:
+                for event in self._events():
                     on_event(event)
-            except BaseException as error:  # handed to whoever joins
+            except BaseException as error:  # Raised by `join`.
                 self._error = error
+            finally:
+                at_end()
 
         self._thread = threading.Thread(target=listen_on, name="emo-listen", daemon=True)
         self._thread.start()
@@ -133,25 +171,37 @@ class Listener:
         if self._error is not None:
             raise self._error
 
-    async def __aiter__(self) -> AsyncGenerator[Event, None]:
-        """Yield events as they are heard, from a thread, so that the event loop goes on."""
+    def __aiter__(self) -> AsyncGenerator[Event, None]:
+        """Return events as they are heard, from a thread, so that the event loop goes on.
+
+        Raises:
+            ListenerError: the listener has been used before.
+        """
+        self._use()
+        return self._async_events()
+
+    async def _async_events(self) -> AsyncGenerator[Event, None]:
         loop = asyncio.get_running_loop()
-        events: asyncio.Queue[Event | None] = asyncio.Queue()
+        heard: asyncio.Queue[Event | None] = asyncio.Queue()
 
-        def listen_on() -> None:
-            try:
-                for event in self:
-                    loop.call_soon_threadsafe(events.put_nowait, event)
-            finally:
-                loop.call_soon_threadsafe(events.put_nowait, None)
+        def tell(event: Event | None) -> None:
+            with contextlib.suppress(RuntimeError):  # The loop may be closed by now.
+                loop.call_soon_threadsafe(heard.put_nowait, event)
 
-        listening = asyncio.create_task(asyncio.to_thread(listen_on))
+        self._start(tell, at_end=lambda: tell(None))
+        ended = False
         try:
-            while (event := await events.get()) is not None:
+            while (event := await heard.get()) is not None:
                 yield event
+            ended = True
+            self.join()
         finally:
             self.stop()
-            await listening
+            if not ended:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(CLOSING_SECONDS):
+                        while await heard.get() is not None:
+                            pass
 
 
 class Meter:

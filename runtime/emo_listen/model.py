@@ -13,9 +13,11 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from emo_listen.audio import resample
+from emo_listen.blocks import float_samples
 from emo_listen.errors import AudioInputError, BaselineError, ModelError
 from emo_listen.external_data import has_external_data
 from emo_listen.head import Head
+from emo_listen.rates import check_rate
 from emo_listen.settings import UNCERTAIN, ModelSettings, file_sha256
 from emo_listen.smoothing import softmax
 
@@ -168,7 +170,7 @@ class EmotionModel:
 
     def predict(
         self,
-        samples: NDArray[np.float32],
+        samples: NDArray[Any],
         sampling_rate: int,
         *,
         baseline: Baseline | None = None,
@@ -176,20 +178,23 @@ class EmotionModel:
         """Tell the emotion in one stretch of sound, at its true length.
 
         Args:
-            samples: Mono sound, float32 (n_samples,), nominally within -1 to 1, of any length
-                from 0.1 s up. What is shorter than the receptive field of the model's
-                waveform front end (as a rule under 0.1 s) is extended to it with zeros.
-            sampling_rate: Rate of `samples` in Hz; resampled where the model's differs.
+            samples: Mono sound, float32 (n_samples,), nominally within -1 to 1 (int16 and int32
+                are scaled to that), of any length from 0.1 s up. What is shorter than the
+                receptive field of the model's waveform front end (as a rule under 0.1 s) is
+                extended to it with zeros.
+            sampling_rate: Rate of `samples` in Hz, 1,000 to 1,000,000; resampled where the
+                model's differs.
             baseline: The speaker's own baseline; the population's where None.
 
         Raises:
-            AudioInputError: `samples` is not mono, too short, or not finite.
+            AudioInputError: `samples` is not mono sound, too short, or not finite, or the rate is
+                not usable.
             BaselineError: `baseline` is of another model, or the model takes none.
             ModelError: the network does not return one logit for each label.
         """
         return self.judge(self.run(samples, sampling_rate), baseline)
 
-    def embed(self, samples: NDArray[np.float32], sampling_rate: int) -> NDArray[np.float32]:
+    def embed(self, samples: NDArray[Any], sampling_rate: int) -> NDArray[np.float32]:
         """Return the embedding (n,) of one stretch of sound; takes and raises what `predict` does.
 
         Raises:
@@ -246,9 +251,10 @@ class EmotionModel:
             )
         return head.shift(baseline.embedding)
 
-    def run(self, samples: NDArray[np.float32], sampling_rate: int) -> Output:
+    def run(self, samples: NDArray[Any], sampling_rate: int) -> Output:
         """Run the network; takes and raises what `predict` does."""
-        samples = np.asarray(samples, dtype=np.float32)
+        sampling_rate = check_rate(sampling_rate)
+        samples = float_samples(samples)
         if samples.ndim != 1:
             raise AudioInputError(
                 f"samples must be mono, of shape (n_samples,), not {samples.shape}: "

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import soundfile
@@ -20,6 +20,7 @@ from emo_listen.devices import list_input_devices
 from emo_listen.errors import AudioInputError
 from emo_listen.gaps import Gap
 from emo_listen.microphone import Microphone
+from emo_listen.rates import check_rate
 
 __all__ = [
     "AudioFile",
@@ -40,16 +41,25 @@ _FILE_SUFFIXES = {f".{name.casefold()}" for name in soundfile.available_formats(
 
 
 class Source(Protocol):
-    """Where sound comes from."""
+    """Where sound comes from; a program may bring its own."""
 
     live: bool
-    """Whether the stream goes on until the listener ends it."""
+    """Whether the stream goes on until `stop`: the sound that has come by then is still heard,
+    where the rest of a recording is not."""
 
     sampling_rate: int
-    """Rate of the blocks in Hz."""
+    """Rate of the blocks in Hz, 1,000 to 1,000,000."""
 
-    def __iter__(self) -> Iterator[NDArray[np.float32] | Gap]:
-        """Yield blocks, float32 (n_samples,), and a gap wherever sound was lost."""
+    def __iter__(self) -> Iterator[NDArray[Any] | Gap]:
+        """Yield blocks, and a gap wherever sound was lost.
+
+        A block is float32 (n_samples,) or (n_samples, n_channels), nominally within -1 to 1;
+        int16 and int32 are scaled to that.
+        """
+        ...
+
+    def stop(self) -> None:
+        """End the stream soon, also while it waits for sound; called from any thread or signal."""
         ...
 
 
@@ -65,20 +75,28 @@ class AudioFile:
             AudioFileError: the file is absent or no sound.
         """
         self._path = Path(path)
+        self._stopped = False
         with open_audio_file(path) as file:
             self.sampling_rate: int = file.samplerate
 
     def __str__(self) -> str:
         return str(self._path)
 
+    def stop(self) -> None:
+        """End the stream after the block that is being decoded."""
+        self._stopped = True
+
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
-        """Yield blocks, float32 (n_samples,), until the file ends.
+        """Yield blocks, float32 (n_samples,), until the file ends or `stop` is called.
 
         Raises:
             AudioFileError: the file is damaged.
         """
         with open_audio_file(self._path) as file:
-            yield from read_blocks(file)
+            for block in read_blocks(file):
+                if self._stopped:
+                    return
+                yield block
 
 
 class PcmStream:
@@ -89,16 +107,21 @@ class PcmStream:
     def __init__(self, stream: BinaryIO, sampling_rate: int) -> None:
         """Read from `stream`, which is unbuffered or buffered binary, at a rate in Hz."""
         self._stream = stream
-        self.sampling_rate = sampling_rate
+        self._stopped = False
+        self.sampling_rate = check_rate(sampling_rate)
 
     def __str__(self) -> str:
         return f"PCM at {self.sampling_rate} Hz from standard input"
+
+    def stop(self) -> None:
+        """End the stream before the next block."""
+        self._stopped = True
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
         """Yield blocks, float32 (n_samples,), as they come, until the stream ends."""
         read = getattr(self._stream, "read1", self._stream.read)
         rest = b""
-        while data := read(self.sampling_rate):
+        while not self._stopped and (data := read(self.sampling_rate)):
             data = rest + data
             whole = len(data) - len(data) % 2
             rest = data[whole:]
