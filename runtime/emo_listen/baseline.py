@@ -63,8 +63,8 @@ class Baseline:
             sampling_rate: Their rate in Hz.
 
         Raises:
-            AudioInputError: there is no clip, one is not mono, too short, or not finite, or the rate
-                is not usable.
+            AudioInputError: there is no clip, one is not mono, too short, or not finite, or the
+                rate is not usable.
             BaselineError: the model has no embedding.
         """
         if not len(speech):
