@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_listen.audio import open_audio_file, read_blocks, resample
+from emo_listen.audio import open_audio_file, resample
 from emo_listen.errors import AudioFileError, CorpusError
 
 WITH_VOICE = ("baby_cry", "person_sneeze")
@@ -48,10 +48,10 @@ def load_noises(folder: Path, sampling_rate: int) -> list[Noise]:
         blocks = [np.zeros(0, np.float32)]
         with open_audio_file(path) as file:
             try:
-                blocks.extend(read_blocks(file))
+                blocks.extend(file)
             except AudioFileError as error:
                 print(error)
-            samples = resample(np.concatenate(blocks), file.samplerate, sampling_rate)
+            samples = resample(np.concatenate(blocks), file.sampling_rate, sampling_rate)
         noises.append(Noise(path.name, kind, int(rest[0]), samples))
     if not noises:
         raise CorpusError(f"{folder} holds no recordings of ESC-10, such as rain-1-17367-A.opus")

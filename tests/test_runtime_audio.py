@@ -95,15 +95,6 @@ def test_the_sound_before_a_file_s_damage_comes_and_its_place_is_told(tmp_path: 
         load_audio(tmp_path / "talk.flac", 16000)
 
 
-@pytest.mark.corpus
-def test_opus_files_with_odd_page_times_come_up_to_there(shared_dir: Path) -> None:
-    blocks = []
-    with pytest.raises(AudioFileError, match=r"is damaged 2\.99 s from its beginning"):
-        for block in AudioFile(shared_dir / "esc-10" / "clock_tick-2-135728-A.opus"):
-            blocks.append(block)
-    assert sum(map(len, blocks)) == 47896
-
-
 def test_absent_files_and_folders_are_named(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "absent.wav"):
         with pytest.raises(AudioFileError, match="is not a file"):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from emo_listen.decoder import Block, DamageError, Decoder
+from emo_listen.decoders import open_decoder
 from emo_listen.errors import AudioFileError
+from emo_listen.media import MAX_DRIFT, conversion_hint, open_second_decoder
 from emo_listen.mixing import MixDown
 
 FRAMES_PER_SECOND = 50
@@ -66,71 +70,142 @@ def resample(
     return np.concatenate([*resampler.push(samples), resampler.finish()])
 
 
-def open_audio_file(path: str | Path) -> soundfile.SoundFile:
-    """Open a file for decoding; the caller closes it.
+def mixed_down(blocks: Iterable[Block], sampling_rate: int) -> Iterator[NDArray[np.float32]]:
+    """Yield decoded blocks, float32 (n_samples, n_channels), as mono float32 (n,).
 
     Raises:
-        AudioFileError: there is no such file, or it is no sound that libsndfile reads.
+        DamageError: what decodes them raises it; all sound before has come by then.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise AudioFileError(f"{path} is not a file")
-    try:
-        return soundfile.SoundFile(path)
-    except (soundfile.SoundFileError, OSError, TypeError) as error:
-        raise AudioFileError(
-            f"{path} cannot be read as sound ({_reason(error)}). "
-            "WAV, FLAC, Ogg Vorbis, Opus, MP3 and AIFF can; convert other formats first."
-        ) from error
-
-
-def read_blocks(file: soundfile.SoundFile) -> Iterator[NDArray[np.float32]]:
-    """Decode `file` from where it stands into mono blocks of a second, float32 (n_samples,).
-
-    Where the file is damaged, all that can be decoded before comes first.
-
-    Raises:
-        AudioFileError: the file is damaged; the message tells where.
-    """
-    decoded = 0
-    mixing = MixDown(file.channels, file.samplerate)
-    while True:
-        # libsndfile does not say how many samples it decoded before it failed: those it wrote.
-        block = np.full((file.samplerate, file.channels), np.nan, np.float32)
+    mixing: MixDown | None = None
+    n_channels = 0
+    damage: DamageError | None = None
+    blocks = iter(blocks)
+    while damage is None:
         try:
-            length = len(file.read(out=block))
-        except soundfile.SoundFileError as error:
-            written = np.flatnonzero(~np.isnan(block[:, 0]))
-            length = written[-1] + 1 if len(written) else 0
-            yield mixing.push(block[:length])
+            block = next(blocks, None)
+        except DamageError as error:
+            block, damage = None, error
+        if mixing is not None and (block is None or block.shape[1] != n_channels):
             yield mixing.finish()
-            raise AudioFileError(
-                f"{file.name} is damaged {(decoded + length) / file.samplerate:.2f} s from its "
-                f"beginning ({_reason(error)}). If it plays elsewhere, convert it, for example "
-                "with ffmpeg, to WAV or FLAC."
-            ) from error
-        if length == 0:
-            yield mixing.finish()
-            return
-        decoded += length
-        yield mixing.push(block[:length])
+            mixing = None
+        if block is None:
+            break
+        if mixing is None:
+            n_channels = block.shape[1]
+            mixing = MixDown(n_channels, sampling_rate)
+        yield mixing.push(block)
+    if damage is not None:
+        raise damage
 
 
-def load_audio(path: str | Path, sampling_rate: int) -> NDArray[np.float32]:
+class AudioReader:
+    """An open sound file, decoded once from its beginning to its end, its channels mixed down.
+
+    Attributes:
+        sampling_rate: in Hz.
+        duration: length that the header claims, in seconds; None where it claims none.
+    """
+
+    def __init__(self, source: Path | BinaryIO, name: str) -> None:
+        """Open `source`; see `open_audio_file`."""
+        self._source = source
+        self._name = name
+        self._decoder = open_decoder(source, name)
+        self._decoded = 0
+        self.sampling_rate = self._decoder.sampling_rate
+        self.duration = self._decoder.duration
+
+    def __enter__(self) -> AudioReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._decoder.close()
+
+    @property
+    def position(self) -> float:
+        """Sound decoded so far, in seconds."""
+        return self._decoded / self.sampling_rate
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        """Yield mono blocks of a second at most, float32 (n_samples,).
+
+        Where the file is damaged, all that can be decoded before comes first. What the first
+        decoder cannot read, and a second one can, is no damage.
+
+        Raises:
+            AudioFileError: the file is damaged; the message tells where.
+        """
+        try:
+            yield from self._mono(self._decoder)
+        except DamageError as error:
+            try:
+                yield from self._rest()
+            except DamageError:
+                raise AudioFileError(
+                    f"{self._name} is damaged {self.position:.2f} s from its beginning "
+                    f"({error}). {conversion_hint(self._name)}"
+                ) from error
+
+    def _mono(self, blocks: Iterable[Block]) -> Iterator[NDArray[np.float32]]:
+        for samples in mixed_down(blocks, self.sampling_rate):
+            self._decoded += len(samples)
+            yield samples
+
+    def _rest(self) -> Iterator[NDArray[np.float32]]:
+        """Yield what follows the sound decoded so far, from a second decoder.
+
+        Raises:
+            DamageError: there is none, or the file is damaged.
+        """
+        decoder = open_second_decoder(self._source, self._name, strict=True)
+        if decoder is None:
+            raise DamageError("no decoder can read it")
+        with contextlib.closing(decoder):
+            skip = self._decoded
+            for samples in _resampled(decoder, self.sampling_rate):
+                rest = samples[skip:]
+                skip -= len(samples) - len(rest)
+                if len(rest):
+                    self._decoded += len(rest)
+                    yield rest
+        if skip or self.position < (self.duration or 0.0) - MAX_DRIFT:
+            raise DamageError("it ends early")
+
+
+def _resampled(decoder: Decoder, sampling_rate: int) -> Iterator[NDArray[np.float32]]:
+    """Yield a decoder's sound, mixed down, at `sampling_rate` in Hz, float32 (n,)."""
+    resampler = Resampler(decoder.sampling_rate, sampling_rate)
+    for samples in mixed_down(decoder, decoder.sampling_rate):
+        yield from resampler.push(samples)
+    yield resampler.finish()
+
+
+def open_audio_file(source: str | Path | BinaryIO, name: str | None = None) -> AudioReader:
+    """Open a file for decoding, as a context manager that closes it.
+
+    Args:
+        source: A path, or a seekable binary file.
+        name: What messages call it; the path where None.
+
+    Raises:
+        AudioFileError: it cannot be opened, or holds no sound that is understood.
+    """
+    if isinstance(source, str):
+        source = Path(source)
+    return AudioReader(source, str(source) if name is None else name)
+
+
+def load_audio(
+    source: str | Path | BinaryIO, sampling_rate: int, name: str | None = None
+) -> NDArray[np.float32]:
     """Decode a whole file, mixed down and resampled to `sampling_rate` in Hz.
 
     Returns:
         float32 (n_samples,), nominally within -1 to 1; empty where the file holds no sound.
 
     Raises:
-        AudioFileError: the file is absent, not sound, or damaged.
+        AudioFileError: the file cannot be opened, is not sound, or damaged.
     """
-    with open_audio_file(path) as file:
-        blocks = [np.zeros(0, np.float32), *read_blocks(file)]
-        return resample(np.concatenate(blocks), file.samplerate, sampling_rate)
-
-
-def _reason(error: Exception) -> str:
-    """Return what libsndfile says, without the path, which our own messages name."""
-    text = str(error).strip().rstrip(".")
-    return text.rsplit(": ", 1)[-1] if ": " in text else text
+    with open_audio_file(source, name) as file:
+        blocks = [np.zeros(0, np.float32), *file]
+        return resample(np.concatenate(blocks), file.sampling_rate, sampling_rate)

@@ -16,7 +16,13 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from emo_listen.errors import EmoListenError
-from emo_listen.options import add_model_options, address, local_address, positive_int
+from emo_listen.options import (
+    add_model_options,
+    address,
+    local_address,
+    positive_int,
+)
+from emo_listen.standard_streams import replace_closed_streams
 
 if TYPE_CHECKING:
     from emo_listen.sources import Source
@@ -55,7 +61,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         default="mic",
         metavar="DEVICE",
         help="mic for the system's default input, a device's index or part of its name, a sound "
-        "file, or - for raw 16-bit mono PCM on standard input (default: %(default)s)",
+        "file, or - for raw PCM or a sound file on standard input (default: %(default)s)",
     )
     sound.add_argument("--list-devices", action="store_true", help="list the microphones, and end")
     sound.add_argument(
@@ -64,6 +70,19 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         default=16000,
         metavar="HZ",
         help="sampling rate of the PCM on standard input (default: %(default)s)",
+    )
+    sound.add_argument(
+        "--pcm-format",
+        choices=("s16le", "s32le", "f32le"),
+        default="s16le",
+        help="its samples: 16-bit, 32-bit or float, little-endian (default: %(default)s)",
+    )
+    sound.add_argument(
+        "--channels",
+        type=positive_int,
+        default=1,
+        metavar="N",
+        help="its channels, which are mixed down (default: %(default)s)",
     )
     model = parser.add_argument_group("model")
     add_model_options(model)
@@ -118,7 +137,12 @@ def run(args: argparse.Namespace) -> int:
         print(list_input_devices())
         return 0
     model = EmotionModel.load(args.model, threads=args.threads)
-    source = open_source(args.device, sampling_rate=args.rate)
+    source = open_source(
+        args.device,
+        sampling_rate=args.rate,
+        pcm_format=args.pcm_format,
+        channels=args.channels,
+    )
     check_outputs(args, source)
     kept = LabelList()
     with (
@@ -146,14 +170,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     `analyse` and `doctor` say what they mean by 1.
     """
+    replace_closed_streams()
     argv = sys.argv[1:] if argv is None else list(argv)
-    command = import_module(COMMANDS[argv[0]]) if argv and argv[0] in COMMANDS else None
     handler = _OneLine()
     logging.getLogger("emo_listen").addHandler(handler)
     try:
-        if command:
-            return command.run(command.parse_args(argv[1:]))
-        return run(parse_args(argv))
+        return _run(argv)
     except EmoListenError as error:
         print(f"emo-listen: {type(error).__name__}: {error}", file=sys.stderr)
         return 2
@@ -170,6 +192,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         logging.getLogger("emo_listen").removeHandler(handler)
     return 0
+
+
+def _run(argv: list[str]) -> int:
+    """Do what the command line says; what fails to be written fails in here."""
+    try:
+        if argv and argv[0] in COMMANDS:
+            command = import_module(COMMANDS[argv[0]])
+            return command.run(command.parse_args(argv[1:]))
+        return run(parse_args(argv))
+    finally:
+        sys.stdout.flush()
 
 
 def _drop_standard_output() -> None:

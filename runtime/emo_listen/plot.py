@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_listen.audio import open_audio_file, read_blocks
+from emo_listen.audio import open_audio_file
 from emo_listen.colours import OTHER_RGB, RGB
 from emo_listen.errors import OutputError
 from emo_listen.events import LabelEvent
@@ -91,8 +91,8 @@ def envelope(file: Path) -> tuple[NDArray[np.float32], NDArray[np.float32], floa
     highs = np.full(COLUMNS, -np.inf, np.float32)
     step, received = 1, 0
     with open_audio_file(file) as sound:
-        rate = sound.samplerate
-        for block in read_blocks(sound):
+        rate = sound.sampling_rate
+        for block in sound:
             # A header may be wrong about the length, so columns are joined as sound comes.
             while received + len(block) > COLUMNS * step:
                 for columns, join, empty in ((lows, np.min, np.inf), (highs, np.max, -np.inf)):

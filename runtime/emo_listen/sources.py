@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
-from emo_listen.audio import open_audio_file, read_blocks
+from emo_listen.audio import open_audio_file
+from emo_listen.decoders import SOUND_SUFFIXES
 from emo_listen.devices import list_input_devices
 from emo_listen.errors import AudioInputError
 from emo_listen.gaps import Gap
 from emo_listen.microphone import Microphone
-from emo_listen.rates import check_rate
+from emo_listen.pcm import PcmFormat
+from emo_listen.pcm_stream import PcmStream
 
 __all__ = [
     "AudioFile",
@@ -31,13 +32,6 @@ __all__ = [
     "list_input_devices",
     "open_source",
 ]
-
-_FILE_SUFFIXES = {f".{name.casefold()}" for name in soundfile.available_formats()} | {
-    ".aif",
-    ".oga",
-    ".opus",
-}
-"""Ends of names that mean a sound file even where none has that name."""
 
 
 class Source(Protocol):
@@ -64,7 +58,7 @@ class Source(Protocol):
 
 
 class AudioFile:
-    """A file that soundfile reads, at its own rate, its channels mixed down."""
+    """A file of sound, at its own rate, its channels mixed down."""
 
     live = False
 
@@ -72,12 +66,16 @@ class AudioFile:
         """Check that `path` can be read as sound.
 
         Raises:
-            AudioFileError: the file is absent or no sound.
+            AudioFileError: the file cannot be opened, or holds no sound that is understood.
         """
         self._path = Path(path)
         self._stopped = False
-        with open_audio_file(path) as file:
-            self.sampling_rate: int = file.samplerate
+        self.position = 0.0
+        """Sound decoded so far, in seconds."""
+        with open_audio_file(self._path) as file:
+            self.sampling_rate: int = file.sampling_rate
+            self.duration = file.duration
+            """Length that the header claims, in seconds; None where it claims none."""
 
     def __str__(self) -> str:
         return str(self._path)
@@ -93,56 +91,34 @@ class AudioFile:
             AudioFileError: the file is damaged.
         """
         with open_audio_file(self._path) as file:
-            for block in read_blocks(file):
+            for block in file:
                 if self._stopped:
                     return
+                self.position = file.position
                 yield block
 
 
-class PcmStream:
-    """Raw mono PCM, signed 16-bit little-endian, as `arecord -t raw -f S16_LE` writes it."""
-
-    live = False
-
-    def __init__(self, stream: BinaryIO, sampling_rate: int) -> None:
-        """Read from `stream`, which is unbuffered or buffered binary, at a rate in Hz."""
-        self._stream = stream
-        self._stopped = False
-        self.sampling_rate = check_rate(sampling_rate)
-
-    def __str__(self) -> str:
-        return f"PCM at {self.sampling_rate} Hz from standard input"
-
-    def stop(self) -> None:
-        """End the stream before the next block."""
-        self._stopped = True
-
-    def __iter__(self) -> Iterator[NDArray[np.float32]]:
-        """Yield blocks, float32 (n_samples,), as they come, until the stream ends."""
-        read = getattr(self._stream, "read1", self._stream.read)
-        rest = b""
-        while not self._stopped and (data := read(self.sampling_rate)):
-            data = rest + data
-            whole = len(data) - len(data) % 2
-            rest = data[whole:]
-            if whole:
-                samples = np.frombuffer(data[:whole], dtype="<i2")
-                yield samples.astype(np.float32) / np.float32(32768)
-
-
 def open_source(
-    device: str | int | Path, *, stdin: BinaryIO | None = None, sampling_rate: int = 16000
+    device: str | int | Path,
+    *,
+    stdin: BinaryIO | None = None,
+    sampling_rate: int = 16000,
+    pcm_format: PcmFormat = "s16le",
+    channels: int = 1,
 ) -> Source:
     """Open what `--device` names.
 
     Args:
         device: `mic` (the default input), a device's index or part of its name, the path of a
-            sound file, or `-` for raw 16-bit PCM on `stdin`.
+            sound file, or `-` for raw PCM on `stdin`.
         stdin: Where `-` reads from; the process's standard input where None.
         sampling_rate: Rate of that PCM in Hz.
+        pcm_format: How its samples are written.
+        channels: Its channels, which are mixed down.
 
     Raises:
-        AudioFileError: the file is absent or no sound.
+        AudioFileError: the file cannot be opened, or holds no sound that is understood.
+        AudioInputError: standard input is closed, or a terminal.
         DeviceError: the device is absent or ambiguous, or PortAudio is missing.
     """
     if isinstance(device, int):
@@ -152,16 +128,21 @@ def open_source(
     if device == "mic":
         return Microphone()
     if device == "-":
-        stdin = stdin or sys.stdin.buffer
-        if stdin.isatty():
-            raise AudioInputError(
-                "standard input is a terminal: pipe raw 16-bit PCM into it, for example "
-                "arecord -t raw -f S16_LE -r 16000 | emo-listen --device -"
-            )
-        return PcmStream(stdin, sampling_rate)
+        return PcmStream(stdin or _standard_input(), sampling_rate, pcm_format, channels)
     if device.isdecimal():
         return Microphone(int(device))
     path = Path(device)
-    if path.exists() or len(path.parts) > 1 or path.suffix.casefold() in _FILE_SUFFIXES:
+    if path.exists() or len(path.parts) > 1 or path.suffix.casefold() in SOUND_SUFFIXES:
         return AudioFile(path)
     return Microphone(device)
+
+
+def _standard_input() -> BinaryIO:
+    if sys.stdin is None:
+        raise AudioInputError("standard input is closed: pipe sound into it")
+    if sys.stdin.isatty():
+        raise AudioInputError(
+            "standard input is a terminal: pipe raw 16-bit PCM into it, for example "
+            "arecord -t raw -f S16_LE -r 16000 | emo-listen --device -"
+        )
+    return sys.stdin.buffer
