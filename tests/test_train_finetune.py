@@ -440,11 +440,17 @@ def test_recipe_file_with_overrides(tmp_path, repository):
         (["--soft_label_weight", "2"], "--soft_label_weight 2.0 must be 0 to 1"),
         (["--train_window", "3", "1"], "--train_window 3.0 1.0: give one length in seconds"),
         (["--train_window", "1", "2", "3"], "--train_window 1.0 2.0 3.0: give one"),
+        (["--report_to", "wandb"], "--report_to wandb cannot be used: "),
+        (["--report_to", "nosuch"], "--report_to nosuch is unknown. Give none, all, or some of"),
+        (["--metric_for_best_model", "nosuch"], "nosuch is not computed. Give one of uar,"),
+        (["--metric_for_best_model", "recall_joy"], "recall_high, recall_low, recall_noise."),
         (["--layer_decay", "0"], "--layer_decay 0.0 must be above 0"),
     ],
 )
-def test_wrong_options_are_one_line_and_code_2(options, more, message, capsys):
+def test_wrong_options_are_one_line_and_code_2(options, more, message, capsys, tmp_path):
     assert finetune.main([*options, *more]) == 2
+    if not {"--trainable_layers", "--soft_labels"} & set(more):
+        assert not (tmp_path / "cache").exists()  # nothing was decoded
     captured = capsys.readouterr()
     assert captured.err.splitlines()[-1].startswith("error: ")
     assert message in captured.err

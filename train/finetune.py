@@ -58,6 +58,7 @@ from joined_corpora import load_corpora
 from long_recordings import cut_long, tell_cut
 from metrics import ClassifierMetrics
 from model_card import Training
+from option_checks import check_metric, check_report_to
 from provenance import origin_of, public_name
 from report import write_report
 from scoring import Score, score_checkpoint
@@ -159,15 +160,21 @@ def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> di
     """Train and score one model; return its scores by split."""
     if own.early_stopping_patience and not args.load_best_model_at_end:
         raise ModelError("--early_stopping_patience needs --load_best_model_at_end true.")
+    check_report_to(args.report_to)
     resume = checkpoint_to_resume(args)
     cache_dir = Path(own.cache_dir)
     extractor = load_feature_extractor(own.base_model)
+    vary = None
+    if own.augment:
+        vary = Augmentation(own.augment, extractor.sampling_rate, args.seed, own.noise_dir)
     with args.main_process_first(desc="decoding"):
         corpus = load_corpora(own.data, own.final_splits)
+        check_metric(args.metric_for_best_model, corpus["label"])
         decoded, faults = decode_corpus(corpus, extractor.sampling_rate, cache_dir)
         splits, ambiguous = leave_out_ambiguous(split_corpus(decoded))
         rate = extractor.sampling_rate
         windows = {name: cut_long(rows, rate, cache_dir) for name, rows in splits.items()}
+    check_metric(args.metric_for_best_model, splits["validation"]["label"])
     label_names = sorted(set(decoded["label"]))
     label2id = {name: i for i, name in enumerate(label_names)}
     print_faults(faults)
@@ -180,9 +187,6 @@ def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> di
     freeze(model, own.trainable_layers)
     n_trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     n_total = sum(p.numel() for p in model.parameters())
-    vary = None
-    if own.augment:
-        vary = Augmentation(own.augment, extractor.sampling_rate, args.seed, own.noise_dir)
     clips = {
         name: Clips(rows, label2id, extractor, recordings=recordings)
         for name, (rows, recordings) in windows.items()
