@@ -64,6 +64,7 @@ from report import write_report
 from scoring import Score, score_checkpoint
 from soft_labels import read_soft_labels
 from splits import leave_out_ambiguous, print_splits, split_corpus
+from step_memory import check_memory
 from weight_average import WEIGHTS_FILE
 
 
@@ -227,6 +228,7 @@ def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> di
     print(f"Processes: {args.world_size}, device: {args.device.type}, clips a step: {clips_a_step}")
     print(f"Optimizer steps to come: {total_steps:,}")
     print("\n".join(told), end="\n" if told else "")
+    check_memory(trainer)
     trainer.train(resume_from_checkpoint=resume)
     trainer.save_model()
     trainer.save_state()
