@@ -53,6 +53,7 @@ from accuracy_tables import (
 )
 from backends import PYTORCH, Probabilities, load_backends
 from calibration import Answers, reliability
+from clip_table import add_columns, columns_of
 from command import add_arguments, run_benchmark, told_command
 from emo_listen import EmotionModel
 from emo_listen.errors import ModelError
@@ -72,6 +73,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     )
     add_arguments(parser)
     parser.add_argument("--data", required=True, help="corpus, as train/finetune.py takes it")
+    add_columns(parser)
     parser.add_argument(
         "--split", choices=SPLITS, default="validation", help="its split (default: validation)"
     )
@@ -114,7 +116,14 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     table_file = args.groups or find_table(args.data)
     table = read_table(table_file) if table_file else {}
     backends = load_backends(args.checkpoint, args.model, args.threads)
-    clips = load_clips(args.data, args.split, backends.sampling_rate, args.limit, args.cache_dir)
+    clips = load_clips(
+        args.data,
+        args.split,
+        backends.sampling_rate,
+        args.limit,
+        args.cache_dir,
+        columns_of(args),
+    )
     check_labels(clips, backends.labels)
     told = machine()
     labels, threshold = backends.labels, backends.settings.uncertain_below

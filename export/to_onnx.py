@@ -42,6 +42,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "train"))
 
 from audio_cache import add_cache_dir
 from checkpoint import NEEDED_FILES, PyTorchModel
+from clip_table import add_columns, columns_of
 from graph import FP32, INT8, OPSET, export_fp32
 from onnx_card import extend_model_card
 from parity import compare, print_parity, speech_windows
@@ -82,6 +83,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--data", help="corpus to compare and to score on, as train/finetune.py takes it"
     )
+    add_columns(parser)
     parser.add_argument(
         "--split",
         choices=SPLITS,
@@ -121,7 +123,9 @@ def run(args: argparse.Namespace, command: str) -> None:
     reference = PyTorchModel.load(args.checkpoint)
     rate = reference.sampling_rate
     splits = {
-        split: load_clips(args.data, split, rate, cache_dir=args.cache_dir)
+        split: load_clips(
+            args.data, split, rate, cache_dir=args.cache_dir, columns=columns_of(args)
+        )
         for split in args.split
         if args.data is not None
     }

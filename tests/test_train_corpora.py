@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 from audio_cache import decode_corpus
+from clip_table import Columns, class_names
 from corpora import load_corpus
 from emo_listen.errors import CorpusError
 from splits import leave_out_ambiguous, split_corpus
@@ -171,8 +172,13 @@ def test_cache_is_used_until_a_file_changes_and_never_keeps_old_labels(tmp_path)
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("path,label\na.wav,joy\n", "lacks the column.*file"),
+        ("where,label\na.wav,joy\n", "columns where, label: none is named file .*--file_column"),
+        ("file,what\na.wav,joy\n", "columns file, what: none is named label .*--label_column"),
+        ("path,wav,label\na,b,joy\n", "choose the file with --file_column"),
+        ("file,emotion,class\na.wav,b,c\n", "choose the label with --label_column"),
         ("file,label\na.wav,\n", "line 2: no file or no label"),
+        ("file,label\na,b.wav,joy\n", "line 2: more fields than the first line has columns"),
+        ("file,label\na.wav,0.5\nb.wav,1\n", "fractions as labels, such as 0.5.*problem_type"),
         ("file,label\n", "lists no clips"),
         ("file,label,speaker,split\na.wav,joy,s,holdout\n", "Unknown split 'holdout'"),
     ],
@@ -181,6 +187,59 @@ def test_wrong_csv(tmp_path, content, message):
     (tmp_path / "clips.csv").write_text(content)
     with pytest.raises(CorpusError, match=message):
         load_corpus(str(tmp_path / "clips.csv"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "File;Label\nsounds/a.wav;joy\n;\n",
+        "path\temotion\nsounds/a.wav\tjoy\n",
+        "\ufeffid,Filename,EMOTION\r\n1,sounds\\a.wav,joy\r\n",
+        'note|audio_path|class\n"a; b, c"|sounds/a.wav|joy\n',
+        "label,emotion,file\njoy,2,sounds/a.wav\n",
+    ],
+)
+def test_tables_of_other_people(tmp_path, content):
+    write_sound(tmp_path / "sounds/a.wav", 0)
+    table = tmp_path / "clips.csv"
+    table.write_text(content, newline="")
+    corpus = load_corpus(str(table))
+    assert corpus["label"][:] == ["joy"]
+    assert corpus["name"][:] == [str(tmp_path / "sounds/a.wav")]
+
+
+def test_columns_can_be_named(tmp_path):
+    table = tmp_path / "clips.tsv"
+    table.write_text("path\twav\tstate\tspeaker\nx\ta.wav\tcalm\tanna\n")
+    corpus = load_corpus(str(table), columns=Columns(file="wav", label="state"))
+    assert (corpus["label"][0], corpus["speaker"][0]) == ("calm", "anna")
+    assert corpus["name"][:] == [str(tmp_path / "a.wav")]
+    with pytest.raises(CorpusError, match="none is --label_column feeling"):
+        load_corpus(str(table), columns=Columns(file="wav", label="feeling"))
+
+
+def test_numbers_become_names_of_classes_with_a_word(tmp_path, capsys):
+    table = tmp_path / "clips.csv"
+    table.write_text("file,label\na.wav,1.0\nb.wav,02\nc.wav,10\n")
+    assert load_corpus(str(table))["label"][:] == ["1", "02", "10"]
+    assert "numbers as labels (02, 1, 10)" in capsys.readouterr().out
+    assert class_names(["joy", "1"], "x") == ["joy", "1"]
+    assert class_names([3, 1], "x") == ["3", "1"]
+    with pytest.raises(CorpusError, match=r"x has fractions as labels, such as 0\.25"):
+        class_names([1.0, 0.25], "x")
+
+
+def test_too_few_clips_of_many_speakers_are_an_error_of_ours():
+    rows = datasets.Dataset.from_dict(
+        {
+            "name": list("abcd"),
+            "label": ["joy", "joy", "calm", "calm"],
+            "speaker": list("1234"),
+            "split": [None] * 4,
+        }
+    )
+    with pytest.raises(CorpusError, match=r"No class has more than 2 clip\(s\)"):
+        split_corpus(rows)
 
 
 def test_wrong_places(tmp_path):

@@ -44,6 +44,7 @@ from calibration import (
     held_out,
     reliability,
 )
+from clip_table import USUAL_COLUMNS, Columns, add_columns, columns_of
 from emo_listen import EmotionModel
 from emo_listen.errors import EmoListenError
 from emo_listen.settings import ModelSettings
@@ -193,7 +194,14 @@ def describe(found: Calibration, heard: str) -> list[str]:
     return [*lines, f"{told}."]
 
 
-def calibrate(folder: Path, data: str, rate: float, cache_dir: Path, command: str) -> Calibration:
+def calibrate(
+    folder: Path,
+    data: str,
+    rate: float,
+    cache_dir: Path,
+    command: str,
+    columns: Columns = USUAL_COLUMNS,
+) -> Calibration:
     """Fit, store and show the calibration of the model in `folder`; return it.
 
     Raises:
@@ -202,7 +210,7 @@ def calibrate(folder: Path, data: str, rate: float, cache_dir: Path, command: st
         ModelError: the model cannot be loaded.
     """
     model = EmotionModel.load(folder)
-    clips = load_clips(data, SPLIT, model.sampling_rate, cache_dir=cache_dir)
+    clips = load_clips(data, SPLIT, model.sampling_rate, cache_dir=cache_dir, columns=columns)
     found, heard = fit(model, clips, rate)
     speakers = {clip.speaker for clip in clips}
     windows, segments = len(heard.windows.classes), len(heard.segments.classes)
@@ -271,6 +279,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("model", type=Path, help="model folder that export/to_onnx.py wrote")
     parser.add_argument("--data", required=True, help="corpus, as train/finetune.py takes it")
+    add_columns(parser)
     parser.add_argument(
         "--right",
         type=_fraction,
@@ -288,7 +297,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     try:
         command = shlex.join(["python", "train/calibrate.py", *argv])
-        calibrate(args.model, args.data, args.right, args.cache_dir, command)
+        columns = columns_of(args)
+        calibrate(args.model, args.data, args.right, args.cache_dir, command, columns)
     except EmoListenError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -13,6 +13,15 @@ from pathlib import Path
 
 import datasets
 
+from clip_table import (
+    LABEL_COLUMNS,
+    SPEAKER_COLUMNS,
+    TABLE_SUFFIXES,
+    USUAL_COLUMNS,
+    Columns,
+    class_names,
+    read_table,
+)
 from emo_db import read_emo_db
 from emo_listen.errors import CorpusError
 from librispeech import read_librispeech
@@ -55,18 +64,18 @@ SPLIT_NAMES = {
 CREMA_D_SPLITS = Path(__file__).resolve().parent / "splits" / "crema_d.csv"
 """Split of each actor of CREMA-D: the EVAR benchmark's (nttcslab/eval-audio-repr)."""
 
-LABEL_COLUMNS = ("label", "labels", "emotion", "class")
-SPEAKER_COLUMNS = ("speaker", "speaker_id", "actor", "actor_id")
 
-
-def load_corpus(data: str, final: bool = False) -> datasets.Dataset:
+def load_corpus(
+    data: str, final: bool = False, columns: Columns = USUAL_COLUMNS
+) -> datasets.Dataset:
     """Read the list of clips that `data` names.
 
     Args:
         data: a CREMA-D, LibriSpeech or EMO-DB folder; a folder with a sub-folder for each class;
-            a CSV with the columns `file,label[,speaker,split]`; a folder that `datasets` saved; or
+            a table as `clip_table.read_table` takes it; a folder that `datasets` saved; or
             a hub dataset id.
         final: train on EMO-DB, as the final recipe does, rather than validate with it.
+        columns: of a CSV.
 
     Returns:
         A dataset with the columns of `COLUMNS`, one row a clip, in a fixed order.
@@ -76,9 +85,9 @@ def load_corpus(data: str, final: bool = False) -> datasets.Dataset:
     """
     path = Path(data).expanduser()
     if path.is_file():
-        if path.suffix.lower() != ".csv":
+        if path.suffix.lower() not in TABLE_SUFFIXES:
             raise CorpusError(f"{path} is a file but no CSV: give a folder, a CSV or a hub id.")
-        return read_csv(path)
+        return from_rows(read_table(path, columns))
     if path.is_dir():
         if crema_d := crema_d_files(path):
             return read_crema_d(path, crema_d)
@@ -87,7 +96,7 @@ def load_corpus(data: str, final: bool = False) -> datasets.Dataset:
         if any(path.glob("*.json")) or any(path.rglob("*.parquet")):
             return read_hub_dataset(str(path))
         return read_class_folders(path)
-    if path.is_absolute() or data.startswith((".", "~")) or data.endswith(".csv"):
+    if path.is_absolute() or data.startswith((".", "~")) or data.lower().endswith(TABLE_SUFFIXES):
         raise CorpusError(f"There is no folder or file {path}: give the corpus's place to --data.")
     return read_hub_dataset(data)
 
@@ -166,40 +175,6 @@ def class_rows(folder: Path) -> Iterable[tuple[Path, str, str | None]]:
                 yield file, class_folder.name, speaker.name
 
 
-def read_csv(path: Path) -> datasets.Dataset:
-    """Clips of a CSV `file,label[,speaker,split]`; files are relative to the CSV's folder.
-
-    Raises:
-        CorpusError: a column is missing, or a row has no file or label.
-    """
-    rows = []
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = {"file", "label"} - set(reader.fieldnames or ())
-            if missing:
-                raise CorpusError(
-                    f"{path} lacks the column(s) {', '.join(sorted(missing))}: the first line "
-                    "must read file,label or file,label,speaker,split."
-                )
-            for row in reader:
-                if not row["file"] or not row["label"]:
-                    raise CorpusError(f"{path}, line {reader.line_num}: no file or no label.")
-                rows.append(
-                    (
-                        path.parent / row["file"].strip(),
-                        row["label"].strip(),
-                        (row.get("speaker") or "").strip() or None,
-                        (row.get("split") or "").strip() or None,
-                    )
-                )
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise CorpusError(f"{path} is not a CSV in UTF-8: {error}") from error
-    if not rows:
-        raise CorpusError(f"{path} lists no clips.")
-    return from_rows(rows)
-
-
 def from_rows(rows: Iterable[ClipRow]) -> datasets.Dataset:
     """Build a dataset of `COLUMNS`."""
     return datasets.Dataset.from_list(
@@ -274,7 +249,7 @@ def from_hub_split(data: str, part: datasets.Dataset, split: str | None) -> data
     told = datasets.Dataset.from_dict(
         {
             "name": [f"{data}/{split or 'all'}[{i}]" for i in range(len(part))],
-            "label": [str(name) for name in names],
+            "label": class_names(names, f"the dataset {data}"),
             "speaker": speakers,
             "split": [known_split(split)] * len(part),
         },

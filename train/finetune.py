@@ -49,6 +49,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from audio_cache import decode_corpus, print_faults
 from augment import Augmentation
+from clip_table import columns_of
 from clips import Clips, Collator
 from emo_listen.errors import EmoListenError, ModelError
 from emotion_trainer import ClipTrainer, ClipTrainingArguments, keep_within, steps_to_come
@@ -169,7 +170,7 @@ def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> di
     if own.augment:
         vary = Augmentation(own.augment, extractor.sampling_rate, args.seed, own.noise_dir)
     with args.main_process_first(desc="decoding"):
-        corpus = load_corpora(own.data, own.final_splits)
+        corpus = load_corpora(own.data, own.final_splits, columns_of(own))
         check_metric(args.metric_for_best_model, corpus["label"])
         decoded, faults = decode_corpus(corpus, extractor.sampling_rate, cache_dir)
         splits, ambiguous = leave_out_ambiguous(split_corpus(decoded))

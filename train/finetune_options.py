@@ -59,9 +59,17 @@ class FinetuneArguments:
     data: list[str] = field(
         metadata={
             "help": "CREMA-D, LibriSpeech or EMO-DB folder, folder with a sub-folder for each "
-            "class, CSV (file,label[,speaker,split]), or hub dataset id; several are joined. "
-            f"Recordings longer than {LONGEST:g} s are cut into windows."
+            "class, CSV (file,label[,speaker,split], or the like), or hub dataset id; several are "
+            f"joined. Recordings longer than {LONGEST:g} s are cut into windows."
         }
+    )
+    file_column: str | None = field(
+        default=None,
+        metadata={"help": "Column of a CSV's files; file, path, filename ... by default."},
+    )
+    label_column: str | None = field(
+        default=None,
+        metadata={"help": "Column of a CSV's labels; label, emotion, class ... by default."},
     )
     base_model: str = field(
         default="facebook/hubert-base-ls960", metadata={"help": "Hub id or local folder."}

@@ -7,6 +7,7 @@ from pathlib import Path
 import datasets
 import numpy as np
 
+from clip_table import USUAL_COLUMNS, Columns
 from corpora import COLUMNS, load_corpus
 from emo_listen.errors import CorpusError
 from provenance import public_name
@@ -16,7 +17,9 @@ JOINED_COLUMNS = datasets.Features({**COLUMNS, "corpus": datasets.Value("string"
 """`corpora.COLUMNS`, and which corpus a clip is of."""
 
 
-def load_corpora(data: list[str], final: bool = False) -> datasets.Dataset:
+def load_corpora(
+    data: list[str], final: bool = False, columns: Columns = USUAL_COLUMNS
+) -> datasets.Dataset:
     """Read the lists of clips of one or several corpora, one after the other.
 
     A corpus need not have all classes of the others. One that names no splits is divided by
@@ -25,6 +28,7 @@ def load_corpora(data: list[str], final: bool = False) -> datasets.Dataset:
     Args:
         data: places, each as `corpora.load_corpus` takes it.
         final: train on EMO-DB, as the final recipe does, rather than validate with it.
+        columns: of a CSV.
 
     Returns:
         Rows of `JOINED_COLUMNS`; `corpus` is the name of the folder, file or hub dataset, and
@@ -40,7 +44,7 @@ def load_corpora(data: list[str], final: bool = False) -> datasets.Dataset:
     names = corpus_names(data)
     joined = []
     for place, name in zip(data, names, strict=True):
-        clips = load_corpus(place, final)
+        clips = load_corpus(place, final, columns)
         split = list(clips["split"])
         if len(data) > 1 and not any(split):
             split = made_splits(np.array(list(clips["label"])), list(clips["speaker"]))

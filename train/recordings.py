@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audio_cache import CACHE_DIR, decode_corpus, print_faults, to_float
+from clip_table import USUAL_COLUMNS, Columns
 from corpora import load_corpus
 from emo_listen.audio import load_audio
 from emo_listen.demo import SAMPLE
@@ -47,6 +48,7 @@ def load_clips(
     sampling_rate: int,
     limit: int | None = None,
     cache_dir: Path = CACHE_DIR,
+    columns: Columns = USUAL_COLUMNS,
 ) -> list[Clip]:
     """Decode one split of the corpus that `data` names, or find it in the cache.
 
@@ -56,6 +58,7 @@ def load_clips(
         sampling_rate: of the model, in Hz.
         limit: take about this many clips, equally many of each class, spread over the split.
         cache_dir: folder of decoded sound.
+        columns: of a CSV.
 
     Returns:
         The clips, in the corpus's order.
@@ -63,7 +66,7 @@ def load_clips(
     Raises:
         CorpusError: no such corpus or split, or not one clip can be used.
     """
-    corpus = load_corpus(data)
+    corpus = load_corpus(data, columns=columns)
     named = split in corpus["split"]
     if named:
         corpus = corpus.select([i for i, name in enumerate(corpus["split"]) if name == split])

@@ -29,6 +29,7 @@ import torch
 from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
 
 from audio_cache import add_cache_dir, decode_corpus, print_faults
+from clip_table import add_columns, columns_of
 from clips import Clips
 from corpora import load_corpus
 from emo_listen.errors import CorpusError, EmoListenError, ModelError
@@ -182,7 +183,7 @@ def run(args: argparse.Namespace) -> None:
     if args.temperature <= 0:
         raise ModelError(f"--temperature {args.temperature} must be above 0.")
     device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    corpus = load_corpus(args.data)
+    corpus = load_corpus(args.data, columns=columns_of(args))
     by_model: list[np.ndarray] = []
     names: list[str] = []
     label_names: list[str] = []
@@ -221,6 +222,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("models", nargs="+", help="folders that finetune.py wrote")
     parser.add_argument("--data", required=True, help="corpus, as finetune.py takes it")
+    add_columns(parser)
     parser.add_argument("--output", type=Path, required=True, help="CSV to write")
     parser.add_argument(
         "--temperature", type=float, default=1.0, help="of the models' softmax (default 1)"

@@ -117,7 +117,14 @@ def hold_out(
             "Too few speakers to divide by speaker: at least three are needed, or a `split` for "
             "each clip."
         )
-    grouped = StratifiedGroupKFold(min(n_folds, n_speakers), shuffle=True, random_state=SPLIT_SEED)
+    n_folds = min(n_folds, n_speakers)
+    most = max(Counter(labels[rows]).values())
+    if most < n_folds:
+        raise CorpusError(
+            f"No class has more than {most} clip(s): too few to divide by speaker into {n_folds} "
+            "parts. Record more, or give a `split` for each clip."
+        )
+    grouped = StratifiedGroupKFold(n_folds, shuffle=True, random_state=SPLIT_SEED)
     return rows[next(grouped.split(rows, labels[rows], groups=of_rows))[1]]
 
 
