@@ -223,7 +223,10 @@ def test_colours_can_be_had_off(sample_file: Path) -> None:
     [
         (["--device", "absent.flac"], "AudioFileError: absent.flac is not a file"),
         (["--device", "{text}"], "AudioFileError: {text} cannot be read as sound"),
-        (["--device", "{folder}"], "AudioFileError: {folder} is not a file"),
+        (["--device", "{folder}"], "AudioFileError: {folder} is a folder: for the sound files in"),
+        (["--device", "no/such"], "AudioFileError: no/such is not a file"),
+        (["--device", "rtsp://camera/1"], "AudioInputError: rtsp:// addresses cannot be opened"),
+        (["--device", "HTTPS://a.b/c.wav"], "Pipe the sound in: ffmpeg -i URL -f s16le -ac 1"),
         (["--device", "no such device"], "DeviceError: "),
         (["--device", "9999"], "DeviceError: "),
         (["--device", "-"], "AudioInputError: PCM at 16000 Hz from standard input gave 0.000 s"),
@@ -302,6 +305,8 @@ def test_missing_portaudio_names_the_package(sample_file: Path) -> None:
     assert "DeviceError: PortAudio library not found" in result.stderr
     assert "apt install libportaudio2" in result.stderr
     assert without_portaudio("emo_listen.cli", "--device", str(sample_file)).returncode == 0
+    absent = without_portaudio("emo_listen.cli", "--device", "no/such")
+    assert "AudioFileError: no/such is not a file" in absent.stderr
     demo = without_portaudio("emo_listen.demo")
     assert demo.returncode == 0
     assert "apt install libportaudio2" in demo.stderr

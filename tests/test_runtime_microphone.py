@@ -242,13 +242,33 @@ def test_sound_that_the_device_never_delivered_is_measured(
         for source in ("suspend-sink", "virt"), ("suspend-source", "vmic"):
             assert microphone.run("pactl", *source, "0").returncode == 0
         at_most = time.monotonic() - suspended
-        recording.wait_for("overflow")
+        recording.wait_for("device")
         samples, gaps, _ = recording.finish()
     ((place, seconds, reason),) = gaps
-    assert reason == "overflow"
+    assert reason == "device"
     assert at_least - TOLERANCE < seconds < at_most + 2 * TOLERANCE
     # What had come before it stands before it, and nothing that was delivered is lost.
     assert 0.5 * RATE <= place < len(samples)
+    np.testing.assert_array_equal(samples, recording.capture.delivered()[: len(samples)])
+
+
+def test_a_stream_moved_to_another_microphone_is_no_overflow(
+    microphone: VirtualMicrophone, tmp_path: Path
+) -> None:
+    for module in (
+        ["module-null-sink", "sink_name=other", f"rate={RATE}", "channels=1"],
+        ["module-remap-source", "master=other.monitor", "source_name=other_mic"],
+    ):
+        assert microphone.run("pactl", "load-module", *module).returncode == 0
+    with recorder(microphone, tmp_path) as recording:
+        recording.wait_for_sound(0.5)
+        outputs = microphone.run("pactl", "list", "short", "source-outputs").stdout
+        (number,) = (line.split()[0] for line in outputs.splitlines() if "native.c" in line)
+        moved = microphone.run("pactl", "move-source-output", number, "other_mic")
+        assert moved.returncode == 0, moved.stderr
+        recording.wait_for_sound(2)
+        samples, gaps, _ = recording.finish()
+    assert {reason for _, _, reason in gaps} <= {"device"}
     np.testing.assert_array_equal(samples, recording.capture.delivered()[: len(samples)])
 
 
@@ -311,13 +331,15 @@ def test_a_server_restarted_five_times_costs_only_its_gaps(tmp_path: Path) -> No
     for (_, seconds, _), at_most in zip(gaps, heard_after_restart, strict=True):
         assert 0.4 < seconds < at_most + 2 * TOLERANCE
     assert log.count("is lost") == log.count("is back") == 5
+    assert all(line.startswith("the microphone default is ") for line in log.splitlines())
 
     streamed = events(output)
     assert [event["reason"] for event in streamed if event["type"] == "gap"] == ["device"] * 5
     assert streamed[-1]["type"] == "window"
     assert command.returncode == 0
     assert errors.count("is lost") == errors.count("is back") == 5
-    assert "Traceback" not in errors
+    # Nothing comes through of what PortAudio and ALSA print.
+    assert all(line.startswith("emo-listen: the microphone ") for line in errors.splitlines())
 
 
 def test_two_microphones_of_one_process_come_back(microphone: VirtualMicrophone) -> None:
@@ -368,7 +390,7 @@ microphone.sampling_rate = 16000  # As after a loss, where the device came back 
 print("ready", flush=True)
 for block in microphone:
     blocks.append(block)
-    if not np.any(block) and any(map(np.any, blocks)):
+    if len(block) and not np.any(block) and any(map(np.any, blocks)):
         microphone.stop()
 np.save(sys.argv[1], np.concatenate(blocks))
 """
@@ -383,7 +405,8 @@ np.save(sys.argv[1], np.concatenate(blocks))
     samples = np.load(output)
     expected = resample(capture.delivered(), RATE, 16000)
     assert np.any(samples)
-    np.testing.assert_array_equal(samples[:-100], expected[: len(samples) - 100])
+    assert len(samples) > 16000 // 2
+    np.testing.assert_allclose(samples[:-100], expected[: len(samples) - 100], atol=1e-6)
 
 
 def test_ctrl_c_while_the_device_is_gone_ends_cleanly(microphone: VirtualMicrophone) -> None:

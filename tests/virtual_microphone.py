@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -37,7 +38,8 @@ DEADLINE = 60.0
 class VirtualMicrophone:
     """The server, how to reach it, and what it has delivered; a context manager."""
 
-    def __init__(self, sink_channels: int = 1) -> None:
+    def __init__(self, sink_channels: int = 1, devices: Sequence[bytes] = ()) -> None:
+        """Prepare a server; `devices` are names by which ALSA lists the microphone, too."""
         self._sink_channels = sink_channels
         missing = [tool for tool in ("pulseaudio", "pactl", "paplay") if shutil.which(tool) is None]
         if missing:
@@ -45,13 +47,18 @@ class VirtualMicrophone:
         # A folder with a short path, because a socket's may have 107 characters.
         self._folder = Path(tempfile.mkdtemp(prefix="mic"))
         alsa = self._folder / "asound.conf"
-        alsa.write_text(
+        configuration = (
             "pcm.pulse { type pulse }\n"
             "ctl.pulse { type pulse }\n"
             'pcm.!default { type file slave.pcm "pulse" format "raw" truncate 0 '
             f'file {{ @func getenv vars [ {CAPTURED} ] default "none" }} }}\n'
             "ctl.!default { type pulse }\n"
         )
+        others = (
+            b'pcm."%s" { type pulse hint { show on description "microphone" } }\n' % name
+            for name in devices
+        )
+        alsa.write_bytes(b"".join([configuration.encode(), *others]))
         self._socket = self._folder / "native"
         self._captures = 0
         self._environment = {
@@ -123,12 +130,12 @@ class VirtualMicrophone:
         assert playing.returncode == 0, playing.stderr
 
     def run(
-        self, *command: str | Path, capture: Capture | None = None
+        self, *command: str | bytes | Path, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         """Run a command that reaches this server, and wait until it ends."""
         return subprocess.run(
-            [str(part) for part in command],
-            env=(capture or self.capture()).environment,
+            command,
+            env={**self.capture().environment, **environment},
             capture_output=True,
             text=True,
             timeout=DEADLINE,

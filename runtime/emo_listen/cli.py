@@ -23,6 +23,7 @@ from emo_listen.options import (
     positive_int,
 )
 from emo_listen.standard_streams import replace_closed_streams
+from emo_listen.terminal_text import let_standard_output_take_any_text
 
 if TYPE_CHECKING:
     from emo_listen.sources import Source
@@ -172,6 +173,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     replace_closed_streams()
     argv = sys.argv[1:] if argv is None else list(argv)
+    let_standard_output_take_any_text()
     handler = _OneLine()
     logging.getLogger("emo_listen").addHandler(handler)
     try:

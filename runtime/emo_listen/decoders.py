@@ -7,6 +7,7 @@ import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 from typing import BinaryIO
 
 import numpy as np
@@ -92,8 +93,16 @@ def check_regular_file(path: Path) -> None:
         raise AudioFileError(f"{path} cannot be opened: {error.strerror}") from error
     except ValueError:  # A null byte.
         raise AudioFileError(f"{path!r} is not a file") from None
+    if path.is_dir():
+        raise AudioFileError(
+            f"{path} is a folder: for the sound files in it, run "
+            f"emo-listen analyse {quote(str(path))}"
+        )
     if not regular:
-        raise AudioFileError(f"{path} is not a file, but a folder, a pipe or a device")
+        raise AudioFileError(
+            f"{path} is not a file, but a pipe or a device: for what comes from it, run "
+            f"emo-listen --device - < {quote(str(path))}"
+        )
 
 
 class LibsndfileDecoder:

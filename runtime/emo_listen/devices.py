@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -13,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from emo_listen.errors import DeviceError
+from emo_listen.portaudio import import_sounddevice, quiet, readable
 
 MAX_CHANNELS = 2
 """Channels that are listened to. Some microphones have the voice on one of two channels only, and
@@ -62,23 +62,6 @@ class InputFormat:
     """Channels to open; no more than `MAX_CHANNELS` of them are listened to."""
 
 
-def import_sounddevice() -> ModuleType:
-    """Import sounddevice, which fails without PortAudio and is therefore imported late.
-
-    Raises:
-        DeviceError: PortAudio is missing.
-    """
-    try:
-        import sounddevice
-    except OSError as error:
-        raise DeviceError(
-            f"{error}; a microphone needs it. Install it with `sudo apt install libportaudio2` "
-            "(Debian, Ubuntu, Raspberry Pi OS), `sudo dnf install portaudio` (Fedora) or "
-            "`sudo pacman -S portaudio` (Arch)."
-        ) from error
-    return sounddevice
-
-
 def input_devices(sounddevice: ModuleType) -> list[InputDevice]:
     """Return all devices with an input, in the order of their indices."""
     return [
@@ -118,16 +101,27 @@ def find_input(sounddevice: ModuleType, device: int | str | None) -> InputDevice
             if each.index == device:
                 return each
         raise DeviceError(f"no input device {device}: there are " + _names(devices))
-    named = [each for each in devices if device.casefold() in each.name.casefold()]
-    named = [each for each in named if each.name == device] or named
+    named = _named(devices, device)
     if not named:
         raise DeviceError(
-            f"{device!r} is neither a file nor part of an input device's name: there are "
+            f"'{readable(device)}' is neither a file nor part of an input device's name: there are "
             + _names(devices)
         )
     if len(named) > 1:
-        raise DeviceError(f"{device!r} is part of several names, give an index: " + _names(named))
+        raise DeviceError(
+            f"'{readable(device)}' is part of several names, give an index: {_names(named)}"
+        )
     return named[0]
+
+
+def is_input(device: str, *, whole_name: bool) -> bool:
+    """Return whether an input device has this name, or a part of it; False without PortAudio."""
+    try:
+        named = _named(input_devices(import_sounddevice()), device)
+    except DeviceError:
+        return False
+    name = readable(device).casefold()
+    return any(not whole_name or each.name.casefold() == name for each in named)
 
 
 def find_again(sounddevice: ModuleType, lost: InputDevice, device: int | str | None) -> InputDevice:
@@ -191,27 +185,6 @@ def cannot_be_opened(device: InputDevice, reason: Exception) -> DeviceError:
     )
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep from standard error what ALSA and PortAudio print where a device does not open.
-
-    The error that is raised says it in one line. sounddevice does the same when it starts
-    PortAudio. For that moment, nothing of the process reaches standard error.
-    """
-    try:
-        kept = os.dup(2)
-    except OSError:  # A process without standard error has nothing to keep quiet.
-        yield
-        return
-    try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
 def list_input_devices() -> str:
     """Return a table of the input devices: `*` at the default, and whether each one opens.
 
@@ -246,6 +219,13 @@ def list_input_devices() -> str:
             )
         )
     return "\n".join([*_table(rows), *refusals, *_hints()])
+
+
+def _named(devices: list[InputDevice], device: str) -> list[InputDevice]:
+    """Those with this name, or where there are none, those with this part of a name."""
+    name = readable(device)
+    named = [each for each in devices if name.casefold() in each.name.casefold()]
+    return [each for each in named if each.name == name] or named
 
 
 def _described(sounddevice: ModuleType, info: dict[str, Any]) -> InputDevice:

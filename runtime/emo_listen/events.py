@@ -72,7 +72,8 @@ class GapEvent:
     """How much is missing, in seconds, as far as the clocks tell."""
 
     reason: Literal["overflow", "device"]
-    """`overflow`: the device or this process was too slow; `device`: the device was gone."""
+    """`overflow`: the device or this process was too slow; `device`: the device was gone, paused or
+    moved, and delivered nothing meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True)

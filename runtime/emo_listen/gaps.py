@@ -39,7 +39,8 @@ class Gap:
     """How much, as far as the clocks tell."""
 
     reason: Literal["overflow", "device"]
-    """`overflow`: the device or this process was too slow; `device`: the device was gone."""
+    """`overflow`: the device or this process was too slow; `device`: the device was gone, paused or
+    moved, and delivered nothing meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,10 @@ class OverflowWatch:
     a block that is late, or flagged by the device, waits until those after it show whether the
     sound was only held up. If so, all go on; if not, the gap stands before the first block that
     came after the loss.
+
+    Where this process was too slow, blocks that were held up come in a burst before the loss. Where
+    none did and nothing is flagged, the device itself paused, as a sound server's does for seconds
+    when a stream is moved from one microphone to another.
     """
 
     def __init__(self, sampling_rate: int) -> None:
@@ -120,8 +125,10 @@ class OverflowWatch:
         self._waiting = []
         for late in before:
             yield from self._release(late)
-        if lost > TOLERANCE or any(late.arrival.overflow for late in [*before, after[0]]):
-            yield Gap(max(0.0, lost), "overflow")
+        flagged = any(late.arrival.overflow for late in [*before, after[0]])
+        if lost > TOLERANCE or flagged:
+            held_up = bool(before) and before[0].seconds - after[0].seconds > TOLERANCE
+            yield Gap(max(0.0, lost), "overflow" if flagged or held_up else "device")
         self._recent.clear()
         yield from self._release(after[0])
         for late in after[1:]:

@@ -24,12 +24,11 @@ from emo_listen.devices import (
     choose_format,
     find_again,
     find_input,
-    import_sounddevice,
-    quiet,
 )
 from emo_listen.errors import DeviceError
 from emo_listen.gaps import Arrival, Gap, OverflowWatch
 from emo_listen.mixing import MixDown
+from emo_listen.portaudio import import_sounddevice, quiet, without_messages
 
 MICROPHONE_LATENCY = 0.2
 """Sound that the device may hold back before a block comes, in seconds."""
@@ -166,7 +165,7 @@ class Microphone:
     def _arrivals(self, stream: _Stream) -> Generator[Arrival, None, None]:
         """Yield what the callback got, until the device is lost or `stop` was called; close it."""
         came = False
-        with contextlib.closing(stream):
+        with without_messages(), contextlib.closing(stream):
             with contextlib.suppress(queue.Empty):
                 while isinstance(item := self._queue.get(timeout=MICROPHONE_TIMEOUT), Arrival):
                     came = True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 from pathlib import Path
 
@@ -134,8 +133,6 @@ def _add_standard_output(
     elif form == "csv":
         outlets.add(CsvSink(sys.stdout, model.labels), types)
     else:
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="replace")
         may_come = [*model.labels, UNCERTAIN] if model.settings.uncertain_below else model.labels
         console = Console(highlight=False, no_color=True if args.no_color else None)
         if args.format is None and source.live and not console.is_dumb_terminal:

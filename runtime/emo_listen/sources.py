@@ -6,6 +6,8 @@ source's affair; the rest of the runtime gives the same output for any.
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 
 from emo_listen.audio import open_audio_file
 from emo_listen.decoders import SOUND_SUFFIXES
-from emo_listen.devices import list_input_devices
+from emo_listen.devices import is_input, list_input_devices
 from emo_listen.errors import AudioInputError
 from emo_listen.gaps import Gap
 from emo_listen.microphone import Microphone
@@ -32,6 +34,9 @@ __all__ = [
     "list_input_devices",
     "open_source",
 ]
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+"""How an address on a network begins."""
 
 
 class Source(Protocol):
@@ -118,7 +123,8 @@ def open_source(
 
     Raises:
         AudioFileError: the file cannot be opened, or holds no sound that is understood.
-        AudioInputError: standard input is closed, or a terminal.
+        AudioInputError: standard input is closed or a terminal, or `device` is the address of a
+            stream.
         DeviceError: the device is absent or ambiguous, or PortAudio is missing.
     """
     if isinstance(device, int):
@@ -129,12 +135,25 @@ def open_source(
         return Microphone()
     if device == "-":
         return PcmStream(stdin or _standard_input(), sampling_rate, pcm_format, channels)
-    if device.isdecimal():
+    if (scheme := _URL.match(device)) is not None:
+        raise AudioInputError(
+            f"{scheme[0]} addresses cannot be opened, since emo-listen does not use the network. "
+            "Pipe the sound in: ffmpeg -i URL -f s16le -ac 1 -ar 16000 - | emo-listen --device -"
+        )
+    if device.isdecimal() and len(device) < 10:
         return Microphone(int(device))
+    return AudioFile(device) if _names_a_file(device) else Microphone(device)
+
+
+def _names_a_file(device: str) -> bool:
+    """Return whether a file is meant, not a device: a folder `USB` does not hide a device `USB`."""
     path = Path(device)
-    if path.exists() or len(path.parts) > 1 or path.suffix.casefold() in SOUND_SUFFIXES:
-        return AudioFile(path)
-    return Microphone(device)
+    if path.suffix.casefold() in SOUND_SUFFIXES:
+        return True
+    if os.path.isfile(device):
+        return len(path.parts) > 1 or not is_input(device, whole_name=True)
+    may_be_a_path = len(path.parts) > 1 or os.path.lexists(device)
+    return may_be_a_path and not is_input(device, whole_name=False)
 
 
 def _standard_input() -> BinaryIO:
