@@ -17,10 +17,10 @@ import pytest
 import soundfile
 
 from emo_listen import EmotionModel, ProvisionalEvent, listen
-from emo_listen.analyse import find_sound_files
 from emo_listen.audio import load_audio
 from emo_listen.cli import main
 from emo_listen.sinks.jsonl import event_row
+from emo_listen.sound_files import find_sound_files
 from emo_listen.workers import Hearing, analyse_files
 
 COMMAND = [sys.executable, "-m", "emo_listen.cli", "analyse"]
@@ -212,7 +212,7 @@ def test_audformat_is_a_database_of_all_files(talks: Path, bundled_model: Emotio
 
 
 def test_sound_files_are_found_once(talks: Path) -> None:
-    assert find_sound_files(["talks", "talks/a.flac", "talks/../talks/notes.txt"]) == [
+    assert find_sound_files(["talks", "talks/a.flac", "talks/../talks/notes.txt"])[0] == [
         "talks/a.flac",
         "talks/damaged.wav",
         "talks/below/B.WAV",

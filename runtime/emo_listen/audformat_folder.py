@@ -1,12 +1,14 @@
-"""A folder in audformat, which audb and the openSMILE tools read: a table of segments.
+r"""A folder in audformat, which audb and the openSMILE tools read: a table of segments.
 
 The table `emotion` has a row for each segment, indexed by file, start and end, with the columns
-`label`, `confidence` and one for each score. Files are named as they were given.
+`label`, `confidence` and one for each score. Files are named as they were given, bytes of a name
+that are not UTF-8 as `\xe9`.
 https://audeering.github.io/audformat/
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -51,7 +53,7 @@ def write_audformat(
     audformat = import_extra("audformat")
     files, events = [], []
     for file, event in rows:
-        files.append(Path(file).as_posix())
+        files.append(_utf_8(Path(file).as_posix()))
         events.append(event)
     database = audformat.Database(
         name="emo-listen", description=f"Emotions heard by emo-listen with the model {model}"
@@ -73,3 +75,8 @@ def write_audformat(
         database.save(str(folder), storage_format="csv")
     except OSError as error:
         raise OutputError(f"{folder} cannot be written: {error.strerror}") from error
+
+
+def _utf_8(file: str) -> str:
+    """Escape what is not UTF-8, which audformat could not write."""
+    return os.fsencode(file).decode("utf-8", "backslashreplace")

@@ -2,9 +2,10 @@
 
 The first line tells what heard: `{"type": "analysis", "model": …, "sha256": …, …}`. Then, for
 each file, stand its events, each with its `file`, closed by one line that makes them count:
-`{"type": "file", "file": …, "size": …, "modified_ns": …, "seconds": …}`, or for a file that cannot
-be read `{"type": "error", "file": …, "error": …}`. What a killed run leaves after the last such
-line is dropped by the next, which goes on from there.
+`{"type": "file", "file": …, "size": …, "modified_ns": …, "seconds": …, "path": …}`, or for a file
+that cannot be read `{"type": "error", "file": …, "error": …, "path": …}`. `path` is absolute and
+without links, by which a later run knows the file that it calls by another name. What a killed run
+leaves after the last such line is dropped by the next, which goes on from there.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +51,8 @@ class Journal:
         """
         self.path = path
         self._entries: dict[str, Entry] = {}
+        self._names: dict[str, str] = {}
+        """What the file at a path was called."""
         try:
             if path.exists() and path.stat().st_size:
                 self._check_header(header)
@@ -60,14 +64,17 @@ class Journal:
         except OSError as error:
             raise OutputError(f"{path} cannot be written: {error.strerror}") from error
 
+    on_standard_output = False
+
     def closing(self, file: str) -> dict[str, Any] | None:
-        """Return the line that closes a file's events; None where there is none."""
-        entry = self._entries.get(file)
+        """Return the line that closes a file's events, by whatever name; None if there is none."""
+        entry = self._entries.get(self._names.get(os.path.realpath(file), file))
         return None if entry is None else entry.closing
 
     def append(self, events: Path | None, closing: dict[str, Any]) -> None:
         """Add a file's events, lines in the file `events`, and the line that makes them count."""
         start = self._file.tell()
+        closing = {**closing, "path": os.path.realpath(closing["file"])}
         try:
             if events is not None:
                 with events.open("rb") as lines:
@@ -77,7 +84,21 @@ class Journal:
             os.fsync(self._file.fileno())
         except OSError as error:
             raise OutputError(f"{self.path} cannot be written: {error.strerror}") from error
-        self._entries[closing["file"]] = Entry(start, self._file.tell(), closing)
+        self._enter(Entry(start, self._file.tell(), closing))
+
+    def drop_missing(self, except_for: set[str]) -> int:
+        """Forget files that were deleted from folders that are still there; return their number.
+
+        Where a folder is gone, too, a disk may only be away.
+        """
+        missing = [
+            name
+            for name, entry in self._entries.items()
+            if name not in except_for and _is_deleted(entry.closing.get("path", name))
+        ]
+        for name in missing:
+            del self._entries[name]
+        return len(missing)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield the events and errors of all files, in the order of their names; once finished."""
@@ -135,9 +156,42 @@ class Journal:
                 if not line.startswith((b'{"type": "file"', b'{"type": "error"')):
                     continue
                 closing = json.loads(line)
-                self._entries[closing["file"]] = Entry(start, position, closing)
+                self._enter(Entry(start, position, closing))
                 start = position
         return start
+
+    def _enter(self, entry: Entry) -> None:
+        """Take an entry, in place of that of the same file, by whatever name."""
+        name = entry.closing["file"]
+        path = entry.closing.get("path", name)
+        self._entries.pop(self._names.get(path, name), None)
+        self._names[path] = name
+        self._entries[name] = entry
+
+
+class LinesOnStandardOutput:
+    """The same lines on standard output, each file's as soon as it is done."""
+
+    on_standard_output = True
+
+    def __init__(self, header: dict[str, Any]) -> None:
+        """Write the first line."""
+        self._write(_line(header))
+
+    def closing(self, file: str) -> None:
+        """Return None: nothing was done before."""
+
+    def append(self, events: Path | None, closing: dict[str, Any]) -> None:
+        """Write a file's events, lines in the file `events`, and the line that closes them."""
+        self._write((events.read_bytes() if events is not None else b"") + _line(closing))
+
+    def _write(self, lines: bytes) -> None:
+        sys.stdout.write(lines.decode())
+        sys.stdout.flush()
+
+
+def _is_deleted(path: str) -> bool:
+    return not os.path.lexists(path) and os.path.isdir(os.path.dirname(os.path.abspath(path)))
 
 
 def _line(row: dict[str, Any]) -> bytes:

@@ -9,21 +9,28 @@ from __future__ import annotations
 import contextlib
 import json
 import multiprocessing
+import os
 import signal
-from collections.abc import Generator, Sequence
+import time
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from emo_listen.errors import EmoListenError
+from emo_listen.errors import EmoListenError, OutputError
 from emo_listen.events import Emit, ProvisionalEvent, StatusEvent
 from emo_listen.listener import listen
 from emo_listen.model import EmotionModel
 from emo_listen.sinks.jsonl import event_row
+from emo_listen.sources import AudioFile
 
 PROGRESS_SECONDS = 2.0
 """Sound between two reports of how far a file has been heard, in seconds."""
+
+STALLED_SECONDS = 600.0
+"""Time without such a report after which a process is ended, in seconds: a hundred times what the
+slowest model takes for two seconds of sound on a slow device."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,9 @@ class Progress:
     seconds: float
     """Sound heard so far, in seconds."""
 
+    share: float = 0.0
+    """How much of the file that is, 0 to 1, as far as its header tells."""
+
     done: bool = False
     """Whether nothing more comes of it."""
 
@@ -65,6 +75,9 @@ class Progress:
     error: str | None = None
     """Why it cannot be read, or not to its end."""
 
+    unwritten: str | None = None
+    """Why its events cannot be kept."""
+
 
 @dataclass
 class _Worker:
@@ -72,6 +85,9 @@ class _Worker:
     connection: Connection
     file: str | None = None
     """What it is at work on."""
+
+    reported: float = 0.0
+    """When it last told how far it is, in seconds of `time.monotonic`."""
 
 
 def analyse_files(
@@ -86,6 +102,9 @@ def analyse_files(
         hearing: What they are heard with.
         jobs: Processes, each of one thread.
         folder: Where the events of files are kept until they are taken.
+
+    Raises:
+        OutputError: `folder` cannot be written.
     """
     # Forked processes would share the locks of onnxruntime's and rich's threads.
     context = multiprocessing.get_context("spawn")
@@ -95,13 +114,15 @@ def analyse_files(
     def start() -> None:
         ours, theirs = context.Pipe()
         process = context.Process(target=_work, args=(theirs, hearing, folder), daemon=True)
-        process.start()
+        with _safe_import_path():
+            process.start()
         theirs.close()
         workers[ours] = _Worker(process, ours)
         give(workers[ours])
 
     def give(worker: _Worker) -> None:
         worker.file = waiting.pop() if waiting else None
+        worker.reported = time.monotonic()
         # Where it has died, reading from it will tell.
         with contextlib.suppress(BrokenPipeError):
             worker.connection.send(worker.file)
@@ -114,7 +135,11 @@ def analyse_files(
         for _ in range(min(jobs, len(files))):
             start()
         while workers:
-            for connection in wait(list(workers)):
+            ready = wait(list(workers), timeout=STALLED_SECONDS)
+            for worker in workers.values():
+                if worker.connection not in ready and _is_stalled(worker):
+                    worker.process.kill()
+            for connection in ready:
                 worker = workers[connection]  # type: ignore[index]
                 try:
                     progress: Progress = worker.connection.recv()
@@ -123,10 +148,15 @@ def analyse_files(
                     del workers[worker.connection]
                     assert worker.file is not None
                     reason = f"the process that read it died (exit code {worker.process.exitcode})"
+                    if _is_stalled(worker):
+                        reason = f"nothing came of it for {STALLED_SECONDS:.0f} s"
                     yield Progress(worker.file, 0.0, done=True, error=reason)
                     if waiting:
                         start()
                     continue
+                worker.reported = time.monotonic()
+                if progress.unwritten is not None:
+                    raise OutputError(f"{folder} cannot be written: {progress.unwritten}")
                 yield progress
                 if progress.done:
                     give(worker)
@@ -134,6 +164,10 @@ def analyse_files(
         for worker in workers.values():
             worker.process.terminate()
             worker.process.join()
+
+
+def _is_stalled(worker: _Worker) -> bool:
+    return time.monotonic() - worker.reported > STALLED_SECONDS
 
 
 def _work(connection: Connection, hearing: Hearing, folder: Path) -> None:
@@ -150,27 +184,55 @@ def _work(connection: Connection, hearing: Hearing, folder: Path) -> None:
 def _analyse(
     file: str, connection: Connection, model: EmotionModel, hearing: Hearing, folder: Path
 ) -> None:
-    seconds = 0.0
+    seconds = position = 0.0
+    error: str | None = None
     events = folder / f"{multiprocessing.current_process().pid}.jsonl"
     try:
         with events.open("w", encoding="utf-8") as lines:
-            for event in listen(
-                Path(file),
-                model=model,
-                window=hearing.window,
-                hop=hearing.hop,
-                vad=hearing.vad,
-                emit=hearing.emit,
-                status=True,
-            ):
-                if isinstance(event, StatusEvent):
-                    if event.time - seconds >= PROGRESS_SECONDS:
-                        seconds = event.time
-                        connection.send(Progress(file, seconds))
-                elif not isinstance(event, ProvisionalEvent):
-                    row = {"type": event.type, "file": file, **event_row(event)}
-                    lines.write(json.dumps(row) + "\n")
-    except (EmoListenError, OSError) as error:
-        connection.send(Progress(file, seconds, done=True, events=events, error=str(error)))
+            try:
+                source = AudioFile(file)
+                for event in listen(
+                    source,
+                    model=model,
+                    window=hearing.window,
+                    hop=hearing.hop,
+                    vad=hearing.vad,
+                    emit=hearing.emit,
+                    status=True,
+                ):
+                    position = source.position
+                    if isinstance(event, StatusEvent):
+                        if event.time - seconds >= PROGRESS_SECONDS:
+                            seconds = event.time
+                            share = min(1.0, position / source.duration) if source.duration else 0.0
+                            connection.send(Progress(file, seconds, share))
+                    elif not isinstance(event, ProvisionalEvent):
+                        row = {"type": event.type, "file": file, **event_row(event)}
+                        lines.write(json.dumps(row) + "\n")
+                position = source.position
+            except EmoListenError as unreadable:
+                error = str(unreadable)
+            except MemoryError:
+                error = f"{file} needs more memory than there is"
+    except OSError as unwritten:
+        connection.send(Progress(file, seconds, unwritten=unwritten.strerror))
     else:
-        connection.send(Progress(file, seconds, done=True, events=events))
+        connection.send(Progress(file, position, done=True, events=events, error=error))
+
+
+@contextlib.contextmanager
+def _safe_import_path() -> Iterator[None]:
+    """Keep the current folder off the import path of the processes that start meanwhile.
+
+    Python puts it first for the command by which `multiprocessing` starts them, so that a file
+    there named like a module, such as `signal.py`, would be run.
+    """
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
