@@ -223,3 +223,128 @@ def test_colours_can_be_had_off(sample_file: Path) -> None:
     [
         (["--device", "absent.flac"], "AudioFileError: absent.flac is not a file"),
         (["--device", "{text}"], "AudioFileError: {text} cannot be read as sound"),
+        (["--device", "{folder}"], "AudioFileError: {folder} is a folder: for the sound files in"),
+        (["--device", "no/such"], "AudioFileError: no/such is not a file"),
+        (["--device", "rtsp://camera/1"], "AudioInputError: rtsp:// addresses cannot be opened"),
+        (["--device", "HTTPS://a.b/c.wav"], "Pipe the sound in: ffmpeg -i URL -f s16le -ac 1"),
+        (["--device", "no such device"], "DeviceError: "),
+        (["--device", "9999"], "DeviceError: "),
+        (["--device", "-"], "AudioInputError: PCM at 16000 Hz from standard input gave 0.000 s"),
+        (["--model", "{folder}"], "ModelError: {folder} holds no onnx/model_quantized.onnx"),
+        (["--model", "no/such/model"], "ModelError: no/such/model is not a folder"),
+        (["--device", "{sample}", "--window", "0"], "AudioInputError: a window of 0 s"),
+        (["--device", "{sample}", "--hop", "9"], "AudioInputError: a hop of 9 s"),
+        (["--threads", "0"], "argument --threads: must be 1 or more"),
+    ],
+)
+def test_errors_are_named_without_traceback(
+    arguments: list[str], error: str, tmp_path: Path, sample_file: Path
+) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("no sound")
+    names = {"text": text, "folder": tmp_path, "sample": sample_file}
+    result = run(*[argument.format(**names) for argument in arguments])
+    assert result.returncode == 2
+    assert error.format(**names) in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["--osc", "9000"], "argument --osc: '9000' is not HOST:PORT"),
+        (["--websocket", "x"], "argument --websocket: 'x' is not a port or HOST:PORT"),
+        (["--device", "{sample}", "--osc", "no.such.host.invalid:9000"], "OutputError: no OSC"),
+        (["--device", "{sample}", "--format", "csv", "--emit", "all"], "OutputError: --format csv"),
+        (["--device", "{sample}", "--format", "audformat"], "give one as --output"),
+        (["--device", "-", "--format", "audformat"], "OutputError: --format audformat is for"),
+        (["--device", "{sample}", "--output", "x"], "OutputError: --output is the folder"),
+        (["--device", "{sample}", "--plot", "x.txt"], "OutputError: x.txt must end in .png"),
+        (["--device", "{sample}", "--plot", "no/x.png"], "OutputError: no is not a folder"),
+        (["--device", "-", "--plot", "x.png"], "OutputError: --plot draws a sound file"),
+        (["--device", "{sample}", "--record-labels", "{text}"], "OutputError: {text} is no record"),
+        (["--device", "{sample}", "--record-labels", "{folder}"], "OutputError: {folder} is not a"),
+        (["--device", "{sample}", "--record-labels", "no/x"], "OutputError: no/x cannot be"),
+        (["analyse", "absent", "--output", "x.jsonl"], "AudioFileError: absent is neither"),
+        (["analyse", "{folder}", "--output", "x.jsonl"], "AudioFileError: no sound file in"),
+        (["analyse", "{sample}", "--output", "x.txt"], "OutputError: x.txt must end in"),
+    ],
+)
+def test_outputs_that_cannot_be_had_are_named_beforehand(
+    arguments: list[str],
+    error: str,
+    tmp_path: Path,
+    sample_file: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("no sound")
+    names = {"text": text, "folder": tmp_path, "sample": sample_file}
+    try:
+        status: int | str | None = main([argument.format(**names) for argument in arguments])
+    except SystemExit as end:  # argparse's way.
+        status = end.code
+    output = capsys.readouterr()
+    assert (status, output.out) == (2, "")
+    assert error.format(**names) in output.err
+    assert text.read_text() == "no sound"
+
+
+def test_missing_portaudio_names_the_package(sample_file: Path) -> None:
+    def without_portaudio(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        code = (
+            "import ctypes.util, sys; ctypes.util.find_library = lambda name: None; "
+            f"from {module} import main; sys.exit(main({list(arguments) or ''}))"
+        )
+        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    result = without_portaudio("emo_listen.cli", "--device", "mic")
+    assert result.returncode == 2
+    assert "DeviceError: PortAudio library not found" in result.stderr
+    assert "apt install libportaudio2" in result.stderr
+    assert without_portaudio("emo_listen.cli", "--device", str(sample_file)).returncode == 0
+    absent = without_portaudio("emo_listen.cli", "--device", "no/such")
+    assert "AudioFileError: no/such is not a file" in absent.stderr
+    demo = without_portaudio("emo_listen.demo")
+    assert demo.returncode == 0
+    assert "apt install libportaudio2" in demo.stderr
+    assert demo.stdout == run("--device", sample_file, "--format", "text").stdout != ""
+
+
+def test_help_and_version() -> None:
+    help_text = run("--help")
+    assert help_text.returncode == 0
+    for option in ("--device", "--emit", "--websocket", "analyse PATH", "emo-listen doctor"):
+        assert option in help_text.stdout
+    assert max(map(len, help_text.stdout.splitlines())) <= 100
+    for command in ("analyse", "doctor"):
+        assert run(command, "--help").stdout.startswith(f"usage: emo-listen {command}")
+    assert run("--version").stdout.startswith("emo-listen 0.")
+
+
+def test_help_loads_no_runtime() -> None:
+    code = (
+        "import sys; from emo_listen.cli import parse_args\n"
+        "try: parse_args(['--help'])\n"
+        "except SystemExit: pass\n"
+        "assert not {'numpy', 'onnxruntime', 'sounddevice', 'rich'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_a_file_may_be_named_like_a_command(sample_file: Path, tmp_path: Path) -> None:
+    shutil.copy(sample_file, tmp_path / "doctor")
+    result = subprocess.run(
+        [*COMMAND, "--device", "./doctor"], cwd=tmp_path, capture_output=True, timeout=120
+    )
+    assert result.returncode == 0
+    assert b'"segment"' in result.stdout
+
+
+def test_importing_the_package_loads_no_runtime() -> None:
+    code = (
+        "import sys, emo_listen.errors, emo_listen.settings; "
+        "assert not {'numpy', 'onnxruntime', 'sounddevice'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

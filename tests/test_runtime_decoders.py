@@ -268,7 +268,7 @@ def test_what_is_not_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "broken.wav").symlink_to("nowhere")
     (tmp_path / "loop.wav").symlink_to("loop.wav")
     for name, message in (
-        ("pipe.wav", "is not a file, but a pipe or a device"),
+        ("pipe.wav", "is not a file, but a pipe, a socket or a device"),
         ("broken.wav", "is a link to a file that does not exist"),
         ("loop.wav", "cannot be opened: Too many levels of symbolic links"),
         ("x\0.wav", "is not a file"),

@@ -93,3 +93,95 @@ def check_regular_file(path: Path) -> None:
         raise AudioFileError(f"{path} cannot be opened: {error.strerror}") from error
     except ValueError:  # A null byte.
         raise AudioFileError(f"{path!r} is not a file") from None
+    if stat.S_ISDIR(mode):
+        raise AudioFileError(
+            f"{path} is a folder: for the sound files in it, run "
+            f"emo-listen analyse {quote(str(path))}"
+        )
+    if not stat.S_ISREG(mode):
+        raise AudioFileError(
+            f"{path} is not a file, but a pipe, a socket or a device: for what comes from it, run "
+            f"emo-listen --device - < {quote(str(path))}"
+        )
+
+
+class LibsndfileDecoder:
+    """What libsndfile reads: WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF and more."""
+
+    def __init__(self, source: Path | BinaryIO, name: str) -> None:
+        """Open a file; raises what soundfile raises."""
+        self.name = name
+        self._source = source
+        place: str | bytes | BinaryIO
+        if isinstance(source, Path):
+            # soundfile itself encodes strictly, and fails for names that are not UTF-8.
+            place = str(source) if sys.platform == "win32" else os.fsencode(source)
+        else:
+            source.seek(0)
+            place = source
+        self._file = _ForwardFile(place)
+        self.sampling_rate: int = self._file.samplerate
+        self.channels: int = self._file.channels
+        frames: int = self._file.frames
+        # Where the header tells no length, libsndfile returns 0 or the largest number.
+        known = 0 < frames < 1 << 48
+        self.duration = frames / self.sampling_rate if known else None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __iter__(self) -> Iterator[Block]:
+        """Yield blocks, float32 (n_samples, n_channels); see `Decoder`."""
+        if self._file.frames == 0 and self._file.format in ("WAV", "WAVEX", "RF64"):
+            return _unfinished_wav(self._source)
+        return self._blocks()
+
+    def _blocks(self) -> Iterator[Block]:
+        decoded = 0
+        length = block_length(self.sampling_rate, self.channels)
+        while True:
+            # libsndfile does not say how many samples it decoded before it failed: those it wrote.
+            block = np.full((length, self.channels), np.nan, np.float32)
+            try:
+                read = len(self._file.read(out=block))
+            except (soundfile.SoundFileError, OSError) as error:
+                written = np.flatnonzero(~np.isnan(block[:, 0]))
+                if len(written):
+                    yield block[: written[-1] + 1]
+                raise DamageError(reason(error)) from error
+            if read == 0:
+                break
+            decoded += read
+            yield block[:read]
+        # Of damaged Ogg pages, libsndfile says nothing.
+        missing = (self.duration or 0.0) - decoded / self.sampling_rate
+        if self._file.format == "OGG" and missing > MAX_DRIFT:
+            raise DamageError(f"{missing:.2f} s of sound are missing")
+
+
+class _ForwardFile(soundfile.SoundFile):
+    """A file that is only read forward.
+
+    soundfile seeks after each block that it reads. libmpg123 then decodes MP3 anew from a little
+    before, which alters the sound slightly and puts a line on standard error each time.
+    """
+
+    def seekable(self) -> bool:
+        """Return False."""
+        return False
+
+
+def _unfinished_wav(source: Path | BinaryIO) -> Iterator[Block]:
+    """Yield the sound of a WAV whose header says that it has none, which its recorder left so."""
+    file = source.open("rb") if isinstance(source, Path) else source
+    try:
+        file.seek(0)
+        header = read_wav_header(file.read)
+        if header is not None:
+            yield from wav_blocks(header, file.read)
+    except OSError as error:
+        raise DamageError(reason(error)) from error
+    finally:
+        if isinstance(source, Path):
+            file.close()
