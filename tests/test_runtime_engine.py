@@ -209,10 +209,10 @@ def test_times_stay_exact_after_hours(bundled_model, speech):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"window": 0.05}, "a window of 0.05 s is unusable"),
-        ({"window": float("nan")}, "unusable"),
-        ({"hop": 0.0}, "a hop of 0 s is unusable"),
-        ({"hop": 4.0}, "a hop of 4 s is unusable"),
+        ({"window": 0.05}, "window is 0.05: it must be a number from 0.1 to 60"),
+        ({"window": float("nan")}, "window is nan"),
+        ({"hop": 0.0}, "hop is 0.0: it must be a number from 0.05 to 60"),
+        ({"hop": 4.0}, "hop is 4: it must be at most the window, 3 s"),
     ],
 )
 def test_unusable_options_are_named(bundled_model, options, message):

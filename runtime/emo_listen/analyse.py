@@ -22,8 +22,8 @@ from emo_listen.errors import OutputError
 from emo_listen.events import LabelEvent, SegmentEvent, WindowEvent
 from emo_listen.journal import Journal, LinesOnStandardOutput
 from emo_listen.model import EmotionModel
-from emo_listen.options import add_model_options, positive_int
-from emo_listen.settings import file_sha256
+from emo_listen.options import add_model_options, in_range
+from emo_listen.settings import MAX_THREADS, file_sha256
 from emo_listen.sinks.csv_rows import LEADING_COLUMNS
 from emo_listen.sound_files import find_sound_files
 from emo_listen.workers import Hearing, analyse_files
@@ -68,7 +68,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--jobs",
-        type=positive_int,
+        type=in_range(int, 1, MAX_THREADS),
         default=_usable_cores(),
         metavar="N",
         help="files at a time, each on one CPU thread (default: the cores, %(default)s)",

@@ -16,12 +16,9 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from emo_listen.errors import EmoListenError
-from emo_listen.options import (
-    add_model_options,
-    address,
-    local_address,
-    positive_int,
-)
+from emo_listen.options import MAX_CHANNELS, add_model_options, address, in_range, local_address
+from emo_listen.rates import MAX_RATE, MIN_RATE
+from emo_listen.settings import MAX_THREADS
 from emo_listen.standard_streams import replace_closed_streams
 from emo_listen.terminal_text import let_standard_output_take_any_text
 
@@ -67,7 +64,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     sound.add_argument("--list-devices", action="store_true", help="list the microphones, and end")
     sound.add_argument(
         "--rate",
-        type=positive_int,
+        type=in_range(int, MIN_RATE, MAX_RATE),
         default=16000,
         metavar="HZ",
         help="sampling rate of the PCM on standard input (default: %(default)s)",
@@ -80,7 +77,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     sound.add_argument(
         "--channels",
-        type=positive_int,
+        type=in_range(int, 1, MAX_CHANNELS),
         default=1,
         metavar="N",
         help="its channels, which are mixed down (default: %(default)s)",
@@ -89,7 +86,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add_model_options(model)
     model.add_argument(
         "--threads",
-        type=positive_int,
+        type=in_range(int, 1, MAX_THREADS),
         default=1,
         metavar="N",
         help="CPU threads for the model (default: %(default)s)",

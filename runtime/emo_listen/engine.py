@@ -9,7 +9,6 @@ window's logits first inform the voice's baseline, and are then judged relative 
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -29,7 +28,7 @@ from emo_listen.events import (
     WindowEvent,
 )
 from emo_listen.model import MIN_SECONDS, EmotionModel
-from emo_listen.settings import UNCERTAIN
+from emo_listen.settings import UNCERTAIN, check_window_and_hop
 from emo_listen.smoothing import MIN_LEAD, Smoother, softmax
 from emo_listen.vad import VAD_RATE, SpeechDetector, SpeechEnd, SpeechStart
 
@@ -101,15 +100,10 @@ class Engine:
             AudioInputError: `window` or `hop` is unusable, or the model takes another rate than
                 the speech detector.
         """
-        if not (math.isfinite(window) and window >= MIN_SECONDS):
-            raise AudioInputError(
-                f"a window of {window:g} s is unusable: give {MIN_SECONDS} s or more"
-            )
-        if not (0 < hop <= window):
-            raise AudioInputError(
-                f"a hop of {hop:g} s is unusable: give more than 0 and at most the window, "
-                f"{window:g} s"
-            )
+        try:
+            check_window_and_hop(window, hop)
+        except ValueError as error:
+            raise AudioInputError(str(error)) from error
         if vad and model.sampling_rate != VAD_RATE:
             raise AudioInputError(
                 f"{model.name} takes sound at {model.sampling_rate} Hz, the speech detector at "

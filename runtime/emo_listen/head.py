@@ -26,6 +26,9 @@ CLASS_OFFSET = 3.0
 """Logit by which speech of a class exceeds neutral speech of the same voice where a head states no
 `class_offsets`. An assumption: e^3 = 20 to 1."""
 
+LARGEST = 1e6
+"""Largest number of a head, far above any that is trained; products of it cannot overflow."""
+
 SPEAKER_DEVIATION = 1.0
 """Standard deviation between speakers of each logit of ordinary speech where a head states no
 `speaker_covariance`. An assumption."""
@@ -135,8 +138,10 @@ def _array(values: dict[str, Any], name: str, shape: tuple[int | None, ...]) -> 
         raise ModelError(
             f"emo_listen.json: head.{name} has the shape {array.shape}, not ({wanted})"
         )
-    if not np.isfinite(array).all():
-        raise ModelError(f"emo_listen.json: head.{name} holds values that are not finite")
+    if not (np.abs(array) <= LARGEST).all():
+        raise ModelError(
+            f"emo_listen.json: head.{name} holds values that are not finite, or above {LARGEST:g}"
+        )
     return array
 
 

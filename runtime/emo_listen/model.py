@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,11 +14,13 @@ from numpy.typing import NDArray
 from emo_listen.audio import resample
 from emo_listen.blocks import float_samples
 from emo_listen.errors import AudioInputError, BaselineError, ModelError
-from emo_listen.external_data import has_external_data
 from emo_listen.head import Head
+from emo_listen.model_config import ModelConfig
+from emo_listen.network import open_network
 from emo_listen.rates import check_rate
-from emo_listen.settings import UNCERTAIN, ModelSettings, file_sha256
+from emo_listen.settings import MAX_THREADS, UNCERTAIN, ModelSettings, file_sha256
 from emo_listen.smoothing import softmax
+from emo_listen.values import whole_number
 
 if TYPE_CHECKING:
     from emo_listen.baseline import Baseline
@@ -123,36 +124,46 @@ class EmotionModel:
             path: The folder, with `config.json`, `preprocessor_config.json` and a network;
                 the bundled model where None.
             file_name: The network's path below `path`; the first of `MODEL_FILES` where None.
-            threads: CPU threads that one prediction may use.
+            threads: CPU threads that one prediction may use, 1 to 256.
 
         Raises:
-            ModelError: the folder is absent, incomplete, damaged, or no classifier of sound.
+            ModelError: the folder is absent, incomplete or damaged, no classifier of sound, or one
+                whose labels do not exclude each other; or `threads` is out of range.
         """
         folder = BUNDLED_MODEL if path is None else Path(path)
+        try:
+            return cls._load(folder, file_name, threads)
+        except OSError as error:
+            raise ModelError(f"{folder} cannot be read: {error}") from error
+
+    @classmethod
+    def _load(cls, folder: Path, file_name: str | None, threads: int) -> EmotionModel:
         if not folder.is_dir():
             raise ModelError(
                 f"{folder} is not a folder. A model is a local folder with config.json, "
                 "preprocessor_config.json and onnx/model.onnx, as export/to_onnx.py writes it; "
                 "download a model from a hub first."
             )
+        try:
+            whole_number(threads, "threads", 1, MAX_THREADS)
+        except ValueError as error:
+            raise ModelError(str(error)) from error
         file = _network_file(folder, file_name)
         settings = ModelSettings.read(folder)
-        config = _read_json(folder / "config.json")
-        preprocessor = _read_json(folder / "preprocessor_config.json")
+        config = ModelConfig.read(folder)
         for used in (file, folder / "config.json", folder / "preprocessor_config.json"):
             settings.verify(folder, used)
-        session = _open_session(file, threads)
-        labels = _labels(config, folder / "config.json")
+        session = open_network(file, threads)
         return cls(
             session,
             name=folder.resolve().name,
             file=file,
-            labels=labels,
-            sampling_rate=int(preprocessor.get("sampling_rate", 16000)),
-            do_normalize=bool(preprocessor.get("do_normalize", True)),
-            receptive_field=_receptive_field(config),
+            labels=config.labels,
+            sampling_rate=config.sampling_rate,
+            do_normalize=config.do_normalize,
+            receptive_field=config.receptive_field,
             settings=settings,
-            head=_head(session, settings, labels),
+            head=_head(session, settings, config.labels),
         )
 
     @cached_property
@@ -190,7 +201,7 @@ class EmotionModel:
             AudioInputError: `samples` is not mono sound, too short, or not finite, or the rate is
                 not usable.
             BaselineError: `baseline` is of another model, or the model takes none.
-            ModelError: the network does not return one logit for each label.
+            ModelError: the network does not return one finite logit for each label.
         """
         return self.judge(self.run(samples, sampling_rate), baseline)
 
@@ -289,13 +300,18 @@ class EmotionModel:
                 f"{self.file} returned an array of shape {logits.shape} for the "
                 f"{len(self.labels)} labels of config.json: it is not their classifier"
             )
+        if not _finite(logits):
+            raise ModelError(
+                f"{self.file} returned logits that are not finite numbers: it is damaged, or "
+                "overflows. Export the model again"
+            )
         if self.head is None:
             return Output(logits[0].astype(np.float64), None)
         embedding = rest[0]
-        if embedding.shape != (1, self.head.size):
+        if embedding.shape != (1, self.head.size) or not _finite(embedding):
             raise ModelError(
                 f"{self.file} returned an embedding of shape {embedding.shape}, and the head in "
-                f"emo_listen.json is for {self.head.size} values: export the model again"
+                f"emo_listen.json is for {self.head.size} finite values: export the model again"
             )
         return Output(logits[0].astype(np.float64), embedding[0].astype(np.float32))
 
@@ -320,28 +336,9 @@ def _network_file(folder: Path, file_name: str | None) -> Path:
     raise ModelError(f"{folder} holds no {' or '.join(names)}.{hint}")
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ModelError(f"{path} is missing: a model folder needs it") from error
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise ModelError(f"{path} is not a JSON object")
-    return values
-
-
-def _labels(config: dict[str, Any], path: Path) -> list[str]:
-    """Class names in the order of the logits, from `id2label`."""
-    try:
-        by_id = {int(index): str(label) for index, label in config["id2label"].items()}
-        return [by_id[index] for index in range(len(by_id))]
-    except (KeyError, ValueError, AttributeError) as error:
-        raise ModelError(
-            f"{path} has no usable id2label, so the model's classes have no names: is it an "
-            "audio-classification model?"
-        ) from error
+def _finite(array: NDArray[Any]) -> bool:
+    """Whether it holds finite floating-point numbers alone."""
+    return array.dtype.kind == "f" and bool(np.isfinite(array).all())
 
 
 def _head(
@@ -351,52 +348,3 @@ def _head(
     if settings.head is None or EMBEDDING not in [node.name for node in session.get_outputs()]:
         return None
     return Head.from_json(settings.head, labels)
-
-
-def _receptive_field(config: dict[str, Any]) -> int:
-    """Fewest samples from which the convolutional front end makes one frame.
-
-    Each layer sees `kernel` outputs of the layer below it, `stride` apart; 400 samples for
-    HuBERT-base. 1 where the model has no such front end.
-    """
-    field = 1
-    kernels, strides = config.get("conv_kernel", ()), config.get("conv_stride", ())
-    for kernel, stride in reversed(list(zip(kernels, strides, strict=True))):
-        field = (field - 1) * stride + kernel
-    return field
-
-
-def _open_session(file: Path, threads: int) -> onnxruntime.InferenceSession:
-    """Open `file` once it is known to be one self-contained network on raw sound."""
-    try:
-        external = has_external_data(file.read_bytes())
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{file} is not an ONNX file: {error}") from error
-    if external:
-        raise ModelError(
-            f"{file} keeps tensors in other files, which is refused: a model could name any "
-            "file of this device. Save it as one file."
-        )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # Idle threads would spin: on two, a window each 0.1 s then costs 81 ms of CPU time, not 22.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        session = onnxruntime.InferenceSession(
-            str(file), sess_options=options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:
-        # onnxruntime raises classes of its own that share no base but Exception.
-        raise ModelError(f"{file} cannot be loaded by onnxruntime: {error}") from error
-    inputs = {node.name: node for node in session.get_inputs()}
-    waveform = inputs.get("input_values")
-    if waveform is None or len(waveform.shape) != 2 or waveform.type != "tensor(float)":
-        given = ", ".join(f"{n.name} {n.shape} {n.type}" for n in inputs.values())
-        raise ModelError(
-            f"{file} takes {given}, not float32 sound as input_values (batch, samples): "
-            "use a HuBERT, wav2vec 2.0, WavLM or like audio classifier"
-        )
-    if unknown := inputs.keys() - {"input_values", "attention_mask"}:
-        raise ModelError(f"{file} needs inputs that sound alone cannot give: {sorted(unknown)}")
-    return session

@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
+
+from emo_listen.settings import MAX_WINDOW, MIN_HOP, MIN_WINDOW
+
+MAX_CHANNELS = 64
+"""Most channels of PCM that can be asked for."""
+
+MAX_HOST_LENGTH = 253
+"""Most characters of a host's name in DNS."""
+
+T = TypeVar("T", int, float)
 
 
 def add_model_options(parser: argparse._ActionsContainer) -> None:
@@ -32,39 +46,61 @@ def add_model_options(parser: argparse._ActionsContainer) -> None:
     )
     parser.add_argument(
         "--window",
-        type=float,
+        type=in_range(float, MIN_WINDOW, MAX_WINDOW),
         metavar="SECONDS",
-        help="sound that the model looks at, at once (default: the model's own)",
+        help=f"sound that the model looks at, at once: {MIN_WINDOW:g} to {MAX_WINDOW:g} (default: "
+        "the model's own)",
     )
     parser.add_argument(
         "--hop",
-        type=float,
+        type=in_range(float, MIN_HOP, MAX_WINDOW),
         metavar="SECONDS",
-        help="time from one look to the next (default: the model's own)",
+        help=f"time from one look to the next: {MIN_HOP:g} to the window (default: the model's "
+        "own)",
     )
 
 
-def positive_int(text: str) -> int:
-    """Read a whole number of 1 or more."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
+def in_range(kind: Callable[[str], T], low: T, high: T) -> Callable[[str], T]:
+    """Return a reader of numbers from `low` to `high`, for `type=` of an option."""
+
+    def read(text: str) -> T:
+        with contextlib.suppress(ValueError):
+            if low <= (value := kind(text)) <= high:
+                return value
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r} is not a number from {low:,.9g} to {high:,.9g}"
+        )
+
+    return read
 
 
 def address(text: str) -> tuple[str, int]:
     """Read `HOST:PORT`; an IPv6 address stands in brackets."""
-    host, _, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT, for example 127.0.0.1:9000")
-    return host, int(port)
+    host, port = _host_and_port(text)
+    if not host or not port:
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r} is not HOST:PORT, for example 127.0.0.1:9000"
+        )
+    return host, port
 
 
 def local_address(text: str) -> tuple[str, int]:
     """Read `PORT` on this machine alone, or `HOST:PORT`; port 0 is any that is free."""
+    host, port = _host_and_port(text)
+    if port is None:
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r} is not a port or HOST:PORT, for example 8765"
+        )
+    return host or "127.0.0.1", port
+
+
+def _host_and_port(text: str) -> tuple[str, int | None]:
+    """Split into both; the host is empty where absent, the port None where either is unusable."""
     host, _, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
-    if not port.isdecimal() or not 0 <= int(port) < 65536:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port or HOST:PORT, for example 8765")
-    return host, int(port)
+    host = host.removeprefix("[").removesuffix("]")
+    usable = re.fullmatch("[0-9]{1,5}", port) is not None and int(port) < 65536
+    try:
+        host.encode("idna")  # As the system's look-up does: no part over 63 characters.
+    except UnicodeError:
+        usable = False
+    return host, int(port) if usable and len(host) <= MAX_HOST_LENGTH else None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
-
-import numpy as np
 
 from emo_listen.errors import AudioInputError
 
@@ -21,7 +20,7 @@ def check_rate(rate: Any) -> int:
     Raises:
         AudioInputError: it is not a whole number from 1,000 to 1,000,000.
     """
-    number = isinstance(rate, int | float | np.integer | np.floating) and not isinstance(rate, bool)
+    number = isinstance(rate, Real) and not isinstance(rate, bool)
     if not number or not MIN_RATE <= rate <= MAX_RATE or rate != int(rate):
         raise AudioInputError(
             f"the sampling rate {rate!r} is not usable: give a whole number of Hz from {MIN_RATE} "

@@ -14,8 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from emo_listen.errors import ModelError
+from emo_listen.values import finite, mapping, number, read_json, sha256_hex, shown
 
 FILE_NAME = "emo_listen.json"
+
+MIN_WINDOW, MAX_WINDOW = 0.1, 60.0
+"""Range of the window, in seconds. The attention's memory grows with its square."""
+
+MIN_HOP = 0.05
+"""Shortest hop, in seconds. The bundled model takes 20 ms for a window: 40 % of a core at this."""
+
+MAX_THREADS = 256
+"""Most threads or processes that can be asked for."""
+
+TEMPERATURES = (0.01, 100.0)
+"""Range of the temperature. Calibration has found 0.7 to 1.5."""
 
 UNCERTAIN = "uncertain"
 """Label where the model is less confident than `ModelSettings.uncertain_below`."""
@@ -26,16 +39,16 @@ class ModelSettings:
     """How to run one model, where it came from, and what it scored."""
 
     window: float = 3.0
-    """Length of sound that one prediction looks at, in seconds."""
+    """Length of sound that one prediction looks at, 0.1 to 60 seconds."""
 
     hop: float = 0.5
-    """Time from the start of one window to the start of the next, in seconds."""
+    """Time from the start of one window to the start of the next, in seconds: 0.05 to `window`."""
 
     temperature: float = 1.0
-    """Divisor of the logits before the softmax (no unit, above 0)."""
+    """Divisor of the logits before the softmax (no unit, 0.01 to 100)."""
 
     uncertain_below: float = 0.0
-    """Confidence (probability, 0 to below 1) below which the label is `uncertain`; 0 never."""
+    """Confidence (probability, 0 to 0.999) below which the label is `uncertain`; 0 never."""
 
     head: dict[str, Any] | None = None
     """The linear head behind the graph's `embedding`, as `emo_listen.head.Head.from_json` reads it;
@@ -52,17 +65,20 @@ class ModelSettings:
 
     def __post_init__(self) -> None:
         """Refuse values that no listener could run with."""
-        if not (0 < self.hop <= self.window):
-            raise ModelError(
-                f"{FILE_NAME}: hop ({self.hop} s) must be above 0 and at most the window "
-                f"({self.window} s)"
-            )
-        if not self.temperature > 0:
-            raise ModelError(f"{FILE_NAME}: temperature ({self.temperature}) must be above 0")
-        if not (0 <= self.uncertain_below < 1):
-            raise ModelError(
-                f"{FILE_NAME}: uncertain_below ({self.uncertain_below}) must be from 0 to below 1"
-            )
+        try:
+            self._check()
+        except ValueError as error:
+            raise ModelError(f"{FILE_NAME} cannot be used: {error}") from error
+
+    def _check(self) -> None:
+        """Raise ValueError where a field has another type or range than stated."""
+        check_window_and_hop(self.window, self.hop)
+        self.temperature = number(self.temperature, "temperature", *TEMPERATURES)
+        self.uncertain_below = number(self.uncertain_below, "uncertain_below", 0, 0.999)
+        for file, value in mapping(self.sha256, "sha256").items():
+            sha256_hex(value, f"sha256 of {shown(file)}")
+        mapping(self.origin, "origin")
+        mapping(self.scores, "scores")
 
     @classmethod
     def read(cls, folder: Path) -> ModelSettings:
@@ -72,19 +88,20 @@ class ModelSettings:
             ModelError: the file is not a JSON object, or a value is unusable.
         """
         path = folder / FILE_NAME
-        if not path.is_file():
-            return cls()
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            known = {f.name for f in dataclasses.fields(cls)}
-            return cls(**{name: value for name, value in values.items() if name in known})
-        except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, TypeError) as error:
-            raise ModelError(f"{path} is not a valid {FILE_NAME}: {error}") from error
+            values = read_json(path)
+        except FileNotFoundError:
+            return cls()
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{path} cannot be used: {error}") from error
+        known = {f.name for f in dataclasses.fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in known})
 
     def write(self, folder: Path) -> Path:
-        """Write `folder/emo_listen.json` and return its path."""
+        """Write `folder/emo_listen.json`, NaN and infinity as null, and return its path."""
         path = folder / FILE_NAME
-        path.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n", encoding="utf-8")
+        content = json.dumps(finite(dataclasses.asdict(self)), indent=2, allow_nan=False)
+        path.write_text(content + "\n", encoding="utf-8")
         return path
 
     def add_hashes(self, folder: Path, files: list[Path]) -> None:
@@ -104,6 +121,18 @@ class ModelSettings:
                 f"{file} does not match the SHA-256 in {FILE_NAME}: it is damaged or was "
                 "changed. Copy or export the model again."
             )
+
+
+def check_window_and_hop(window: Any, hop: Any) -> None:
+    """Refuse a window or hop, in seconds, that no listener could run with.
+
+    Raises:
+        ValueError: one is no number, out of range, or the hop longer than the window.
+    """
+    number(window, "window", MIN_WINDOW, MAX_WINDOW)
+    number(hop, "hop", MIN_HOP, MAX_WINDOW)
+    if hop > window:
+        raise ValueError(f"hop is {hop:g}: it must be at most the window, {window:g} s")
 
 
 def file_sha256(path: Path) -> str:
