@@ -23,7 +23,7 @@ import soundfile
 
 from emo_listen import EmotionModel, listen
 from emo_listen.audio import load_audio
-from emo_listen.cli import main
+from emo_listen.cli import main, parse_args
 from emo_listen.model import BUNDLED_MODEL
 from emo_listen.settings import ModelSettings
 
@@ -216,6 +216,51 @@ def test_colours_can_be_had_off(sample_file: Path) -> None:
     assert colours.search(output())
     assert not colours.search(output("--no-color"))
     assert not colours.search(output(NO_COLOR="1"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "device"),
+    [
+        ([], "mic"),
+        (["talk.wav"], "talk.wav"),
+        (["-"], "-"),
+        (["--no-vad", "talk.wav", "--format", "csv"], "talk.wav"),
+        (["--format", "csv", "USB/Front"], "USB/Front"),
+        (["--device", "talk.wav", "--no-vad"], "talk.wav"),
+    ],
+)
+def test_what_to_listen_to_is_named_with_or_without_an_option(
+    arguments: list[str], device: str
+) -> None:
+    assert parse_args(arguments).device == device
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["a.wav", "b c.wav"], "for several files: emo-listen analyse a.wav 'b c.wav'"),
+        (["a.wav", "--device", "mic"], "give DEVICE or --device DEVICE, not both"),
+    ],
+)
+def test_one_device_at_a_time(
+    arguments: list[str], error: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        parse_args(arguments)
+    assert error in capsys.readouterr().err
+
+
+def test_no_speech_at_all_is_told_and_csv_keeps_warnings(tmp_path: Path) -> None:
+    silence = tmp_path / "silence.wav"
+    soundfile.write(silence, np.zeros(11 * 16000), 16000)
+    result = run(silence, "--format", "csv")
+    assert result.returncode == 0
+    assert result.stdout.startswith("start,end,label") and result.stdout.count("\n") == 1
+    warning, no_speech = result.stderr.splitlines()
+    assert warning == "   10.0 s  for 10 s the input is silent: is the microphone muted?"
+    assert no_speech.startswith("emo-listen: no speech in 11.0 s of sound, so there are no labels.")
+    assert "add --no-vad" in no_speech
+    assert "no speech" not in run(silence, "--no-vad").stderr
 
 
 @pytest.mark.parametrize(

@@ -401,3 +401,13 @@ def test_an_async_loop_with_a_time_out_returns_while_its_source_is_stalled(
         if waits:
             let_go()
     assert waits
+
+
+def test_a_stalled_pipe_can_be_stopped(bundled_model: EmotionModel) -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "wb"), os.fdopen(reader, "rb", buffering=0) as pipe:
+        listener = Listener(PcmStream(pipe, 16000), model=bundled_model)
+        listener.start(print)
+        listener.stop()
+        listener.join(timeout=60)
+        assert not any(thread.name == "emo-listen" for thread in threading.enumerate())

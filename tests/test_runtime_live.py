@@ -90,6 +90,13 @@ def test_nobody_speaks_and_nothing_is_claimed() -> None:
     assert lines[6].endswith("71%")
 
 
+def test_before_the_first_label_the_view_says_that_it_listens() -> None:
+    assert drawn(after(status(0.3)))[2].split() == ["now", "listening…"]
+    # Also of the next turn.
+    events = (status(0.3), provisional(0, 2), segment(0, 2), status(3.0, speech=False), status(4.0))
+    assert drawn(after(*events))[2].split() == ["now", "listening…"]
+
+
 def test_windows_move_the_bars() -> None:
     window = WindowEvent(
         start=0,

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import logging
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -35,7 +36,7 @@ commands:
 
 examples:
   emo-listen                          listen to the microphone
-  emo-listen --device talk.flac       a recording
+  emo-listen talk.flac                a recording
   emo-listen --device USB > log.jsonl a microphone by part of its name, into a file
   arecord -t raw -f S16_LE -r 16000 | emo-listen --device -
 
@@ -54,12 +55,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {version('emo-listen')}")
     sound = parser.add_argument_group("sound")
+    sound.add_argument("named", nargs="*", metavar="DEVICE", help="the same as --device")
     sound.add_argument(
         "--device",
-        default="mic",
         metavar="DEVICE",
         help="mic for the system's default input, a device's index or part of its name, a sound "
-        "file, or - for raw PCM or a sound file on standard input (default: %(default)s)",
+        "file, or - for raw PCM or a sound file on standard input (default: mic)",
     )
     sound.add_argument("--list-devices", action="store_true", help="list the microphones, and end")
     sound.add_argument(
@@ -121,12 +122,21 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="HOST:PORT",
         help="send /emo/label, /emo/scores/<label> and /emo/speech by OSC",
     )
-    return parser.parse_args(argv)
+    args = parser.parse_intermixed_args(argv)
+    if len(args.named) > 1:
+        parser.error(
+            f"one DEVICE at a time; for several files: emo-listen analyse {shlex.join(args.named)}"
+        )
+    if args.named and args.device is not None:
+        parser.error("give DEVICE or --device DEVICE, not both")
+    args.device = args.named[0] if args.named else args.device or "mic"
+    return args
 
 
 def run(args: argparse.Namespace) -> int:
     """Listen until the sound ends or a signal comes, and hand on what is heard."""
-    from emo_listen.listener import listen
+    from emo_listen.events import LabelEvent
+    from emo_listen.listener import Listener
     from emo_listen.model import EmotionModel
     from emo_listen.outlets import LabelList, check_outputs, open_outlets, write_results
     from emo_listen.sources import list_input_devices, open_source
@@ -147,7 +157,7 @@ def run(args: argparse.Namespace) -> int:
         _ended_by_signals(source),
         contextlib.closing(open_outlets(args, source, model, kept)) as outlets,
     ):
-        events = listen(
+        listener = Listener(
             source,
             model=model,
             window=args.window,
@@ -157,8 +167,16 @@ def run(args: argparse.Namespace) -> int:
             status=outlets.status,
             baseline=args.baseline,
         )
-        for event in events:
+        any_label = False
+        for event in listener:
+            any_label = any_label or isinstance(event, LabelEvent)
             outlets.write(event)
+    if args.vad and not any_label:
+        print(
+            f"emo-listen: no speech in {listener.seconds:.1f} s of sound, so there are no labels. "
+            "To label it all the same, add --no-vad",
+            file=sys.stderr,
+        )
     write_results(args, kept.events, model)
     return 0
 

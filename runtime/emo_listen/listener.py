@@ -132,6 +132,8 @@ class Listener:
                     yield from meter.push(samples)
             for warning in levels.push(block):
                 yield WarningEvent(**asdict(warning))
+        if self._stopped.is_set() and not source.live:
+            return
         yield from engine.push(resampler.finish())
         if engine.received < MIN_SECONDS * rate and not source.live:
             raise AudioInputError(

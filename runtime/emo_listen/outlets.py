@@ -94,6 +94,9 @@ def open_outlets(
             outlets.add(OscSink(*args.osc), OSC_TYPES)
         if args.plot is not None or args.format == "audformat":
             outlets.add(kept, types)
+        if args.format in ("csv", "audformat"):
+            sink = TextSink(sys.stderr, model.labels, colour=not args.no_color)
+            outlets.add(sink, frozenset({"gap", "warning"}))
         if args.format != "audformat":
             _add_standard_output(outlets, args, source, model)
     except Exception:

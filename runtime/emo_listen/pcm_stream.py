@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-import os
 import select
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
@@ -29,6 +29,9 @@ SHORTEST_START = 12
 MOST_BYTES = 1 << 28
 """Bytes of a piped file that are held, as those formats cannot be decoded as they come: 256 MiB, 4
 hours of MP3 at 128 kbit/s."""
+
+LONGEST_WAIT = 0.1
+"""Time in seconds after which a stream that waits for bytes looks whether it was stopped."""
 
 
 class PcmStream:
@@ -61,7 +64,6 @@ class PcmStream:
         if not 1 <= channels <= MAX_CHANNELS:
             raise AudioInputError(f"{channels} channels cannot be read: give 1 to {MAX_CHANNELS}")
         self._bytes = _Bytes(stream)
-        self._stopped = False
         self._raw = WavHeader(pcm_format, sampling_rate, channels, None)
         self.sampling_rate = check_rate(sampling_rate)
 
@@ -69,8 +71,8 @@ class PcmStream:
         return f"PCM at {self.sampling_rate} Hz from standard input"
 
     def stop(self) -> None:
-        """End the stream before the next block."""
-        self._stopped = True
+        """End the stream before the next block, also while it waits for one."""
+        self._bytes.stopped = True
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
         """Yield blocks, float32 (n_samples,), as they come, until the stream ends.
@@ -88,12 +90,15 @@ class PcmStream:
         elif form == "WAV" and (header := self._wav_header()):
             yield from self._resampled(self._mono(header), header.sampling_rate)
         else:
-            with open_audio_file(io.BytesIO(self._whole(form)), NAME) as file:
+            whole = self._whole(form)
+            if self._bytes.stopped:
+                return
+            with open_audio_file(io.BytesIO(whole), NAME) as file:
                 yield from self._resampled(file, file.sampling_rate)
 
     def _mono(self, header: WavHeader) -> Iterator[NDArray[np.float32]]:
         for samples in mixed_down(wav_blocks(header, self._bytes.some), header.sampling_rate):
-            if self._stopped:
+            if self._bytes.stopped:
                 return
             yield samples
 
@@ -124,7 +129,7 @@ class PcmStream:
 
     def _whole(self, form: str) -> bytes:
         data = bytearray()
-        while not self._stopped and (part := self._bytes.some(1 << 20)):
+        while part := self._bytes.some(1 << 20):
             data += part
             if len(data) > MOST_BYTES:
                 raise AudioInputError(
@@ -135,27 +140,33 @@ class PcmStream:
 
 
 class _Bytes:
-    """A binary stream that can be looked ahead in, and is waited for where it does not block."""
+    """A binary stream that can be looked ahead in, waited for, and stopped meanwhile."""
 
     def __init__(self, stream: BinaryIO) -> None:
+        self.stopped = False
+        """Set from any thread to end the stream."""
         self._read = getattr(stream, "read1", stream.read)
         self._ahead = b""
-        try:
-            self._descriptor: int | None = stream.fileno()
-        except OSError:  # Not a file of the system, as in tests.
-            self._descriptor = None
+        self._poll: select.poll | None = None
+        # What is not a file of the system cannot be waited for, nor can a pipe on Windows.
+        with contextlib.suppress(AttributeError, OSError):
+            poll = select.poll()
+            poll.register(stream.fileno(), select.POLLIN)
+            self._poll = poll
 
     def some(self, size: int) -> bytes:
-        """Return some bytes, at most `size`, as soon as there are any; none at the end."""
+        """Return some bytes, at most `size`, as soon as there are any; none at the end or stop."""
+        if self.stopped:
+            return b""
         if self._ahead:
             data, self._ahead = self._ahead[:size], self._ahead[size:]
             return data
         try:
+            # A stream that does not block would otherwise seem to end at a pause.
+            while self._poll is not None and not self._poll.poll(LONGEST_WAIT * 1000):
+                if self.stopped:
+                    return b""
             data = self._read(size)
-            if not data and self._descriptor is not None and not os.get_blocking(self._descriptor):
-                # No bytes yet looks like the end.
-                select.select([self._descriptor], [], [])
-                data = self._read(size)
         except OSError as error:
             raise AudioInputError(f"{NAME} cannot be read: {error.strerror}") from error
         return data or b""

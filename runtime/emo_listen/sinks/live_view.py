@@ -157,7 +157,8 @@ class LiveView:
         name = (f"{'now':<{self._name_width}}  ", "dim")
         now, status = self.state.now, self.state.status
         if now is None:
-            return Text.assemble(name, ("-", "dim"))
+            listening = status is not None and status.speech
+            return Text.assemble(name, ("listening…" if listening else "-", "dim"))
         end = max(now.end, status.time if status else 0.0)
         return Text.assemble(
             name,
