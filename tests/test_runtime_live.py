@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import io
 import os
@@ -107,6 +108,12 @@ def test_windows_move_the_bars() -> None:
     )
     lines = drawn(after(status(3.0), provisional(0, 2), window))
     assert lines[3].endswith("50%") and lines[6].endswith("26%")
+
+
+def test_the_baseline_is_shown_once_it_rests_on_speech() -> None:
+    assert "baseline" not in drawn(after(status(3.0), provisional(0, 2)))[-1]
+    known = dataclasses.replace(provisional(0, 2), baseline_seconds=41.6)
+    assert "  baseline 42 s  " in drawn(after(status(3.0), known, status(3.1)))[-1]
 
 
 def test_losses_and_warnings_are_shown() -> None:

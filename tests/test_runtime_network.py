@@ -154,13 +154,18 @@ def test_osc_has_its_documented_addresses(receiver: socket.socket) -> None:
         sink.write(status)
     assert received(receiver, 2) == [("/emo/speech", 0), ("/emo/speech", 1)]
     sink.write(ProvisionalEvent(start=0, end=1, label="anger", confidence=0.75, scores=SCORES))
-    sink.write(SegmentEvent(start=0, end=2, label="uncertain", confidence=0.5, scores=SCORES))
-    assert received(receiver, 6) == [
+    segment = SegmentEvent(
+        start=0, end=2, label="uncertain", confidence=0.5, scores=SCORES, baseline_seconds=2.5
+    )
+    sink.write(segment)
+    assert received(receiver, 8) == [
         ("/emo/scores/anger", 0.75),
         ("/emo/scores/very_happy", 0.25),
+        ("/emo/baseline", 0.0),
         ("/emo/label", "anger", 0.75),
         ("/emo/scores/anger", 0.75),
         ("/emo/scores/very_happy", 0.25),
+        ("/emo/baseline", 2.5),
         ("/emo/label", "uncertain", 0.5),
     ]
     receiver.close()
@@ -186,5 +191,6 @@ def test_the_command_sends_what_is_heard(
     assert addresses == {
         "/emo/speech",
         "/emo/label",
+        "/emo/baseline",
         *(f"/emo/scores/{label}" for label in bundled_model.labels),
     }

@@ -89,6 +89,7 @@ def test_csv_has_a_row_for_each_segment(
         assert row["label"] == segment.label
         assert (float(row["start"]), float(row["end"])) == (segment.start, segment.end)
         assert {label: float(row[label]) for label in segment.scores} == segment.scores
+        assert float(row["baseline_seconds"]) == segment.baseline_seconds
 
 
 def test_a_record_is_appended_to_and_never_overwritten(
@@ -143,7 +144,9 @@ def test_audformat_loads_again(
         write_audformat(tmp_path / "db", rows, labels=bundled_model.labels, model="m")
     database = audformat.Database.load(str(tmp_path / "db"))
     table = database["emotion"].get()
-    assert list(table.columns) == ["label", "confidence", *bundled_model.labels]
+    assert list(table.columns) == [
+        "label", "confidence", "baseline_seconds", *bundled_model.labels,
+    ]  # fmt: skip
     assert len(table) == len(segments)
     for (file, start, end), row in table.iterrows():
         segment = next(s for s in segments if s.start == pytest.approx(start.total_seconds()))

@@ -31,10 +31,11 @@ def write_head_model(
 
     Args:
         folder: Where to; made.
-        head: What `emo_listen.json` says of the head, `HEAD` in the graph always.
+        head: What `emo_listen.json` says of the head, weight, bias and population in the graph too.
         sampling_rate: In Hz.
         settings: Further fields of `emo_listen.json`.
     """
+    head = HEAD if head is None else head
     shape = ["batch_size", "sequence_length"]
     nodes = [
         helper.make_node("Abs", ["input_values"], ["magnitude"]),
@@ -46,7 +47,7 @@ def write_head_model(
         helper.make_node("Sub", ["embedding", "population"], ["relative"]),
         helper.make_node("Gemm", ["relative", "weight", "bias"], ["logits"], transB=1),
     ]
-    constants = {name: np.array(HEAD[name], np.float32) for name in HEAD}
+    constants = {name: np.array(head[name], np.float32) for name in HEAD}
     constants["least"] = np.array([1e-4], np.float32)
     graph = helper.make_graph(
         nodes,
@@ -66,6 +67,6 @@ def write_head_model(
     (folder / "preprocessor_config.json").write_text(
         json.dumps({"do_normalize": False, "sampling_rate": sampling_rate})
     )
-    values = {"window": 3.0, "hop": 0.5, **(settings or {}), "head": HEAD if head is None else head}
+    values = {"window": 3.0, "hop": 0.5, **(settings or {}), "head": head}
     (folder / "emo_listen.json").write_text(json.dumps(values))
     return folder

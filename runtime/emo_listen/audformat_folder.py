@@ -1,8 +1,8 @@
 r"""A folder in audformat, which audb and the openSMILE tools read: a table of segments.
 
 The table `emotion` has a row for each segment, indexed by file, start and end, with the columns
-`label`, `confidence` and one for each score. Files are named as they were given, bytes of a name
-that are not UTF-8 as `\xe9`.
+`label`, `confidence`, `baseline_seconds` and one for each score. Files are named as they were
+given, bytes of a name that are not UTF-8 as `\xe9`.
 https://audeering.github.io/audformat/
 """
 
@@ -60,12 +60,17 @@ def write_audformat(
     )
     database.schemes["emotion"] = audformat.Scheme(labels=[*labels, UNCERTAIN])
     database.schemes["probability"] = audformat.Scheme("float", minimum=0, maximum=1)
+    database.schemes["seconds"] = audformat.Scheme("float", minimum=0)
     index = audformat.segmented_index(
         files, [f"{event.start}s" for event in events], [f"{event.end}s" for event in events]
     )
     table = database[TABLE] = audformat.Table(index, description="Labels by file, start and end")
     table["label"] = audformat.Column(scheme_id="emotion")
     table["label"].set([event.label for event in events])
+    table["baseline_seconds"] = audformat.Column(
+        scheme_id="seconds", description="Speech that the voice's baseline rests on"
+    )
+    table["baseline_seconds"].set([event.baseline_seconds for event in events])
     for name in ("confidence", *labels):
         table[name] = audformat.Column(scheme_id="probability")
         table[name].set(

@@ -7,14 +7,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emo_listen.errors import AudioInputError, BaselineError
 from emo_listen.rates import check_rate
-from emo_listen.running_baseline import RunningBaseline
 
 if TYPE_CHECKING:
     from emo_listen.model import EmotionModel
@@ -134,54 +133,3 @@ class Baseline:
         if not usable or not (math.isfinite(baseline.seconds) and baseline.seconds > 0):
             raise BaselineError(f"{path} holds no usable baseline: enroll again")
         return baseline
-
-
-BaselineChoice = Baseline | Path | str
-"""What a stream is judged relative to: a baseline or the path of one, `auto` for a running estimate
-of whoever speaks, `off` for the population's."""
-
-
-class Reference(Protocol):
-    """The shift that a stream's logits are judged relative to."""
-
-    @property
-    def shift(self) -> NDArray[np.float64]:
-        """Logits (n_labels,) to take off."""
-        ...
-
-    @property
-    def seconds(self) -> float:
-        """Speech that it rests on, in seconds; 0 for the population's baseline."""
-        ...
-
-    def update(self, logits: NDArray[np.floating], seconds: float) -> None:
-        """Take a window's logits (n_labels,), of which `seconds` of speech are new."""
-        ...
-
-
-@dataclass(frozen=True)
-class FixedReference:
-    """A shift that stays as it is."""
-
-    shift: NDArray[np.float64]
-    seconds: float = 0.0
-
-    def update(self, logits: NDArray[np.floating], seconds: float) -> None:
-        """Learn nothing."""
-
-
-def open_reference(
-    model: EmotionModel, choice: BaselineChoice | Literal["auto", "off"]
-) -> Reference:
-    """Return what `choice` means for a stream that `model` hears.
-
-    Raises:
-        BaselineError: the baseline is absent, damaged, or of another model, or the model takes
-            none. `auto` means `off` for a model that takes none.
-    """
-    if isinstance(choice, str) and choice == "auto" and model.head is not None:
-        return RunningBaseline(model.head, model.settings.window)
-    if isinstance(choice, str) and choice in ("auto", "off"):
-        return FixedReference(np.zeros(len(model.labels)))
-    baseline = choice if isinstance(choice, Baseline) else Baseline.load(choice)
-    return FixedReference(model.shift(baseline), baseline.seconds)

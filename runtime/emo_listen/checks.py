@@ -114,6 +114,8 @@ def check_model(folder: Path | None) -> Iterator[Finding]:
     yield Finding("labels", ", ".join(model.labels))
     uncertain = f"uncertain below {settings.uncertain_below:.0%}"
     yield Finding("windows", f"{settings.window:g} s, every {settings.hop:g} s; {uncertain}")
+    takes = "taken: emo-listen enroll" if model.head is not None else "this model takes none"
+    yield Finding("baseline", takes)
     samples = load_audio(SAMPLE, model.sampling_rate)
     times = [_median_seconds(model, samples[: seconds * model.sampling_rate]) for seconds in (1, 3)]
     started = time.perf_counter()

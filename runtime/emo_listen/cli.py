@@ -26,13 +26,18 @@ from emo_listen.terminal_text import let_standard_output_take_any_text
 if TYPE_CHECKING:
     from emo_listen.sources import Source
 
-COMMANDS = {"analyse": "emo_listen.analyse", "doctor": "emo_listen.doctor"}
+COMMANDS = {
+    "analyse": "emo_listen.analyse",
+    "doctor": "emo_listen.doctor",
+    "enroll": "emo_listen.enroll",
+}
 """Module of each sub-command, which has `parse_args(argv)` and `run(args) -> exit code`."""
 
 EPILOG = """\
 commands:
   emo-listen analyse PATH...          files and folders into one table, in parallel
   emo-listen doctor                   what is installed, what works, what to mend
+  emo-listen enroll --output me.json  what your ordinary speech sounds like, for --baseline me.json
 
 examples:
   emo-listen                          listen to the microphone
@@ -139,12 +144,14 @@ def run(args: argparse.Namespace) -> int:
     from emo_listen.listener import Listener
     from emo_listen.model import EmotionModel
     from emo_listen.outlets import LabelList, check_outputs, open_outlets, write_results
+    from emo_listen.references import open_reference
     from emo_listen.sources import list_input_devices, open_source
 
     if args.list_devices:
         print(list_input_devices())
         return 0
     model = EmotionModel.load(args.model, threads=args.threads)
+    baseline = open_reference(model, args.baseline)
     source = open_source(
         args.device,
         sampling_rate=args.rate,
@@ -165,7 +172,7 @@ def run(args: argparse.Namespace) -> int:
             vad=args.vad,
             emit=outlets.emit,
             status=outlets.status,
-            baseline=args.baseline,
+            baseline=baseline,
         )
         any_label = False
         for event in listener:

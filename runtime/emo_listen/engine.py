@@ -17,7 +17,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_listen.baseline import BaselineChoice, open_reference
 from emo_listen.errors import AudioInputError
 from emo_listen.events import (
     Emit,
@@ -28,6 +27,7 @@ from emo_listen.events import (
     WindowEvent,
 )
 from emo_listen.model import MIN_SECONDS, EmotionModel
+from emo_listen.references import BaselineChoice, open_reference
 from emo_listen.settings import UNCERTAIN, check_window_and_hop
 from emo_listen.smoothing import MIN_LEAD, Smoother, softmax
 from emo_listen.vad import VAD_RATE, SpeechDetector, SpeechEnd, SpeechStart
@@ -214,7 +214,7 @@ class Engine:
         self._latency = time.perf_counter() - begun
         new_speech = (end - max(start, region.last_end)) / self._rate
         region.last_end = end
-        self._reference.update(output.logits, new_speech)
+        self._reference.update(output, new_speech)
         temperature = self._model.settings.temperature
         logits = output.logits / temperature
         shift = self._reference.shift / temperature

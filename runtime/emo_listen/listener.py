@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from emo_listen.audio import Resampler
-from emo_listen.baseline import BaselineChoice
 from emo_listen.blocks import check_source, mono_blocks
 from emo_listen.engine import Engine
 from emo_listen.errors import AudioInputError, ListenerError
 from emo_listen.events import Emit, Event, StatusEvent, WarningEvent
 from emo_listen.levels import LevelWatch, level_dbfs
 from emo_listen.model import MIN_SECONDS, EmotionModel
+from emo_listen.references import BaselineChoice
 from emo_listen.sources import Gap, Source, open_source
 
 STATUS_INTERVAL = 0.1

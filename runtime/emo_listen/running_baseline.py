@@ -3,7 +3,7 @@
 The state is the shift s (n_labels,) of this voice's ordinary speech in the space of the logits. A
 window's logits, relative to the population's baseline, are
 
-    z = s + class_offsets[c] + noise,    s ~ N(0, speaker_covariance)
+    z = bias + s + class_offsets[c] + noise,    s ~ N(0, speaker_covariance)
 
 where the class c is as a rule neutral, and lasts. Which part of z is the voice and which the
 emotion is weighed by Bayes' rule: for each class the filter keeps a Gaussian over s, given that
@@ -16,30 +16,40 @@ merged into one Gaussian (the second-order generalised pseudo-Bayesian method).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emo_listen.head import Head
 
+TINY = 1e-12
+"""Least probability of a hypothesis (no unit): none is ever given up for good."""
+
 
 @dataclass(frozen=True)
 class Dynamics:
-    """How fast things change in a stream; all in seconds of speech."""
+    """How fast things change in a stream."""
 
     memory: float = 3600.0
-    """Time constant with which a voice, room and microphone drift from what they were."""
+    """Time constant with which a voice, room and microphone drift, in seconds of speech."""
 
-    emotion: float = 300.0
-    """Mean time before a class gives way to another one, drawn from the prior."""
+    episode: float = 10.0
+    """Mean time for which a class is spoken before the next is drawn, in seconds of speech."""
+
+    concentration: float = 1.0
+    """Episodes that the prior over classes counts for beside those heard in this stream."""
 
     speaker: float = 600.0
-    """Mean time before another person speaks."""
+    """Mean time before another person speaks, in seconds of speech."""
 
     emotional_noise: float = 3.0
-    """Factor of the noise covariance of classes other than neutral (no unit): speakers differ more
-    in their anger than in their ordinary speech."""
+    """Factor of the noise of emotional speech where the shift is learned from it, 1 or more (no
+    unit): speakers differ more in their emotions than in their ordinary speech."""
+
+
+STEADY = Dynamics(memory=math.inf, speaker=math.inf)
+"""Of recordings of one voice that are heard as a whole."""
 
 
 class RunningBaseline:
@@ -53,36 +63,38 @@ class RunningBaseline:
             window: Seconds of speech of which `head.noise_covariance` tells.
             dynamics: How fast things change.
         """
-        dynamics = dynamics or Dynamics()
-        self._window = window
-        self._dynamics = dynamics
-        self._offsets = head.class_offsets
-        self._prior = head.prior
-        self._speaker = head.speaker_covariance
         classes = len(head.prior)
         ordinary = np.abs(head.class_offsets).sum(axis=1) == 0
-        self._factor = np.where(ordinary, 1.0, dynamics.emotional_noise)
         ridge = 1e-6 * np.trace(head.noise_covariance) / classes * np.eye(classes)
+        self._window = window
+        self._dynamics = dynamics or Dynamics()
+        self._expected = head.bias + head.class_offsets
+        self._prior = head.prior
+        self._factor = np.where(ordinary, 1.0, self._dynamics.emotional_noise)
         self._noise = head.noise_covariance + ridge
-        self._weights = head.prior.copy()
-        self._means = np.zeros((classes, classes))
-        self._covariances = np.tile(head.speaker_covariance, (classes, 1, 1))
-        self._seconds = np.zeros(classes)
+        self._newcomer = _Hypotheses(
+            weights=head.prior,
+            means=np.zeros((classes, classes)),
+            covariances=np.tile(head.speaker_covariance, (classes, 1, 1)),
+            episodes=np.zeros((classes, classes)),
+            seconds=np.zeros(classes),
+        )
+        self._now = self._newcomer
 
     @property
     def shift(self) -> NDArray[np.float64]:
         """The estimate (n_labels,), relative to the population's baseline."""
-        return self._weights @ self._means
+        return self._now.weights @ self._now.means
 
     @property
     def seconds(self) -> float:
         """Speech that it rests on, in seconds; emotional speech counts for less."""
-        return float(self._weights @ self._seconds)
+        return float(self._now.weights @ self._now.seconds)
 
     @property
     def class_probabilities(self) -> NDArray[np.float64]:
         """Probability (n_labels,) of each class being spoken now."""
-        return self._weights
+        return self._now.weights
 
     def update(self, logits: NDArray[np.floating], seconds: float) -> None:
         """Take a window.
@@ -93,82 +105,109 @@ class RunningBaseline:
         """
         if seconds <= 0:
             return
-        self._drift(seconds)
-        self._observe(logits.astype(np.float64), seconds)
-
-    def _drift(self, seconds: float) -> None:
-        """Let classes change, and the voice drift towards any other."""
-        stay = math.exp(-seconds / self._dynamics.emotion)
-        weights = np.stack((stay * self._weights, (1 - stay) * self._prior))
-        mean, covariance, heard = _merge(
-            self._weights, self._means, self._covariances, self._seconds
-        )
-        self._weights, self._means, self._covariances, self._seconds = _merge_pairs(
-            weights,
-            np.stack((self._means, np.broadcast_to(mean, self._means.shape))),
-            np.stack((self._covariances, np.broadcast_to(covariance, self._covariances.shape))),
-            np.stack((self._seconds, np.broadcast_to(heard, self._seconds.shape))),
-        )
-        kept = math.exp(-seconds / self._dynamics.memory)
-        self._means = kept * self._means
-        self._covariances = kept**2 * self._covariances + (1 - kept**2) * self._speaker
-        self._seconds = kept * self._seconds
-
-    def _observe(self, logits: NDArray[np.float64], seconds: float) -> None:
-        """Weigh, for each class, the same speaker against a new one by what was heard."""
         same = math.exp(-seconds / self._dynamics.speaker)
-        weights = np.stack((same * self._weights, (1 - same) * self._weights))
-        means = np.stack((self._means, np.zeros_like(self._means)))
-        covariances = np.stack(
-            (self._covariances, np.broadcast_to(self._speaker, self._covariances.shape))
-        )
-        heard = np.stack((self._seconds, np.zeros_like(self._seconds)))
-        noise = self._noise * (self._factor * self._window / seconds)[:, None, None]
-        expected = covariances + noise
-        gains = np.swapaxes(np.linalg.solve(expected, covariances), -1, -2)
-        surprise = (logits - self._offsets) - means
-        solved = np.linalg.solve(expected, surprise[..., None])[..., 0]
-        distance = (surprise * solved).sum(-1)
-        likelihood = -0.5 * (distance + np.linalg.slogdet(expected)[1])
-        with np.errstate(divide="ignore"):
-            logs = np.log(weights) + likelihood
+        before = _joined(same, self._drifted(seconds), self._newcomer)
+        logs, after = self._learned(before, logits.astype(np.float64), seconds)
         weights = np.exp(logs - logs.max())
-        weights /= weights.sum()
-        means = means + (gains @ surprise[..., None])[..., 0]
-        covariances = covariances - gains @ covariances
-        covariances = (covariances + np.swapaxes(covariances, -1, -2)) / 2
-        heard = heard + seconds / self._factor
-        self._weights, self._means, self._covariances, self._seconds = _merge_pairs(
-            weights, means, covariances, heard
+        weights = np.maximum(weights / weights.sum(), TINY)
+        self._now = _merged(weights[:, None] * np.tile(np.eye(len(self._prior)), (2, 1)), after)
+
+    def _drifted(self, seconds: float) -> _Hypotheses:
+        """Let the class change, and the voice drift towards any other."""
+        now, dynamics = self._now, self._dynamics
+        likely = dynamics.concentration * self._prior + now.episodes
+        likely /= likely.sum(axis=1, keepdims=True)
+        stay = math.exp(-seconds / dynamics.episode)
+        change = stay * np.eye(len(likely)) + (1 - stay) * likely
+        now = _merged(now.weights[:, None] * change, now)
+        kept = math.exp(-seconds / dynamics.memory)
+        return _Hypotheses(
+            weights=now.weights,
+            means=kept * now.means,
+            covariances=kept**2 * now.covariances + (1 - kept**2) * self._newcomer.covariances,
+            episodes=kept * now.episodes,
+            seconds=kept * now.seconds,
+        )
+
+    def _learned(
+        self, before: _Hypotheses, logits: NDArray[np.float64], seconds: float
+    ) -> tuple[NDArray[np.float64], _Hypotheses]:
+        """Learn from `logits` (n_labels,), each hypothesis as if it were true.
+
+        Returns:
+            Logarithm of each hypothesis's probability, up to a constant, and what follows from it.
+        """
+        repeats = len(before.weights) // len(self._prior)
+        expected = np.tile(self._expected, (repeats, 1))
+        factor = np.tile(self._factor, repeats)
+        surprise = logits - expected - before.means
+        noise = self._noise * (self._window / seconds)
+        spread = before.covariances + noise
+        distance = (surprise * np.linalg.solve(spread, surprise[..., None])[..., 0]).sum(-1)
+        with np.errstate(divide="ignore"):
+            logs = np.log(before.weights) - 0.5 * (distance + np.linalg.slogdet(spread)[1])
+        spread = before.covariances + noise * factor[:, None, None]
+        gain = np.swapaxes(np.linalg.solve(spread, before.covariances), -1, -2)
+        covariances = before.covariances - gain @ before.covariances
+        spoken = np.tile(np.eye(len(self._prior)), (repeats, 1))
+        return logs, _Hypotheses(
+            weights=before.weights,
+            means=before.means + (gain @ surprise[..., None])[..., 0],
+            covariances=(covariances + np.swapaxes(covariances, -1, -2)) / 2,
+            episodes=before.episodes + spoken * (seconds / self._dynamics.episode),
+            seconds=before.seconds + seconds / factor,
         )
 
 
-def _merge(
-    weights: NDArray[np.float64],
-    means: NDArray[np.float64],
-    covariances: NDArray[np.float64],
-    seconds: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """Mean, covariance and mean seconds of a mixture of Gaussians along the first axis."""
-    mean = weights @ means
-    apart = means - mean
-    spread = (weights[:, None, None] * (apart[:, :, None] * apart[:, None, :])).sum(0)
-    return mean, np.tensordot(weights, covariances, 1) + spread, float(weights @ seconds)
+@dataclass(frozen=True)
+class _Hypotheses:
+    """For each class, that it is being spoken now: how probable, and what would follow."""
+
+    weights: NDArray[np.float64]
+    """(n_labels,): probability."""
+
+    means: NDArray[np.float64]
+    """(n_labels, n_labels): mean shift, a row for each class."""
+
+    covariances: NDArray[np.float64]
+    """(n_labels, n_labels, n_labels): of the shift."""
+
+    episodes: NDArray[np.float64]
+    """(n_labels, n_labels): episodes of each class that this voice has spoken, a row for each."""
+
+    seconds: NDArray[np.float64]
+    """(n_labels,): speech that the shift rests on."""
 
 
-def _merge_pairs(
-    weights: NDArray[np.float64],
-    means: NDArray[np.float64],
-    covariances: NDArray[np.float64],
-    seconds: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], ...]:
-    """For each class merge two Gaussians, along the first axis, into one."""
-    total = weights.sum(0)
-    # Where both weigh nothing, the first stays as it is.
-    shares = np.where(total > 0, weights / np.maximum(total, 1e-300), [[1.0], [0.0]])
-    mean = (shares[..., None] * means).sum(0)
-    apart = means - mean
-    covariance = (
-        shares[..., None, None] * (covariances + apart[..., :, None] * apart[..., None, :])
-    ).sum(0)
-    return total, mean, covariance, (shares * seconds).sum(0)
+def _joined(same: float, known: _Hypotheses, newcomer: _Hypotheses) -> _Hypotheses:
+    """Both sets of hypotheses, one after the other, of which the first has the chance `same`."""
+    chances = {"weights": (same * known.weights, (1 - same) * newcomer.weights)}
+    return _Hypotheses(
+        **{
+            field.name: np.concatenate(
+                chances.get(field.name, (getattr(known, field.name), getattr(newcomer, field.name)))
+            )
+            for field in fields(_Hypotheses)
+        }
+    )
+
+
+def _merged(joint: NDArray[np.float64], before: _Hypotheses) -> _Hypotheses:
+    """Merge, for each class, the hypotheses that lead to it into one.
+
+    Args:
+        joint: (n, n_labels): probability of a hypothesis before (row) and a class after (column).
+        before: the n hypotheses before.
+    """
+    weights = joint.sum(axis=0)
+    shares = (joint / np.maximum(weights, TINY)).T
+    means = shares @ before.means
+    apart = before.means[None] - means[:, None]
+    spread = np.einsum("ab,abi,abj->aij", shares, apart, apart)
+    return _Hypotheses(
+        weights=weights,
+        means=means,
+        covariances=np.tensordot(shares, before.covariances, 1) + spread,
+        episodes=shares @ before.episodes,
+        seconds=shares @ before.seconds,
+    )

@@ -7,7 +7,7 @@ from typing import TextIO
 
 from emo_listen.events import Event, LabelEvent, SegmentEvent, WindowEvent
 
-LEADING_COLUMNS = ("start", "end", "label", "confidence")
+LEADING_COLUMNS = ("start", "end", "label", "confidence", "baseline_seconds")
 """Columns before those of the scores, as the fields of a `LabelEvent`; times in seconds."""
 
 
@@ -41,5 +41,6 @@ def label_row(event: LabelEvent, labels: list[str]) -> list[str | float]:
         event.end,
         event.label,
         event.confidence,
+        event.baseline_seconds,
         *(event.scores[label] for label in labels),
     ]

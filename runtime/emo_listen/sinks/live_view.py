@@ -11,6 +11,7 @@ from emo_listen.colours import OTHER_ON_TERMINAL, TERMINAL
 from emo_listen.events import (
     Event,
     GapEvent,
+    LabelEvent,
     ProvisionalEvent,
     SegmentEvent,
     StatusEvent,
@@ -61,6 +62,9 @@ class LiveState:
     scores: dict[str, float] = field(default_factory=dict)
     """The latest probabilities, 0 to 1; empty where nobody speaks."""
 
+    baseline_seconds: float = 0.0
+    """Speech that the latest label's baseline rests on, in seconds."""
+
     gaps: int = 0
     """Times that the device was gone."""
 
@@ -75,6 +79,8 @@ class LiveState:
 
     def after(self, event: Event) -> LiveState:
         """Return the state once `event` has come."""
+        if isinstance(event, LabelEvent):
+            self = replace(self, baseline_seconds=event.baseline_seconds)
         match event:
             case StatusEvent():
                 heard = event.speech or self.now is not None
@@ -188,6 +194,8 @@ class LiveView:
         parts = []
         if status:
             parts = [f"latency {status.latency * 1000:.0f} ms", f"load {status.load:.0%}"]
+        if state.baseline_seconds:
+            parts.append(f"baseline {state.baseline_seconds:.0f} s")
         if width >= NARROW or state.overflows:
             parts.append(f"overflows {state.overflows}")
         if width >= NARROW or state.gaps:

@@ -4,6 +4,7 @@
 | --- | --- | --- |
 | `/emo/label` | string label, float confidence | a segment has a label, changes it, or ends |
 | `/emo/scores/<label>` | float probability | with each `/emo/label`, for every label |
+| `/emo/baseline` | float seconds | before each `/emo/label`: speech that the baseline rests on |
 | `/emo/speech` | int 1 or 0 | somebody begins or ceases to speak |
 
 In addresses, characters of a label that OSC reserves become `_`.
@@ -58,6 +59,7 @@ class OscSink:
         elif isinstance(event, ProvisionalEvent | SegmentEvent):
             for label, score in event.scores.items():
                 self._send(f"/emo/scores/{_RESERVED.sub('_', label)}", float(score))
+            self._send("/emo/baseline", float(event.baseline_seconds))
             self._send("/emo/label", [event.label, float(event.confidence)])
 
     def close(self) -> None:
