@@ -13,13 +13,19 @@ import soundfile
 from tiny_models import HEAD, write_head_model
 from virtual_microphone import VirtualMicrophone
 
-from emo_listen import Baseline, EmotionModel
+from emo_listen import Baseline, EmotionModel, WindowEvent, listen
 from emo_listen.audio import load_audio
 from emo_listen.cli import main
 
 RATE = 16000
 
-VOICE_HEAD = {**HEAD, "population": [-4.2, 0.0]}
+VOICE_HEAD = {
+    **HEAD,
+    "population": [-4.2, 0.0],
+    "class_offsets": [[6, 0, -6], [0, 0, 0], [-6, 0, 6]],
+    "speaker_covariance": [[0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]],
+    "noise_covariance": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+}
 """The bundled sample is ordinary speech to a model with this head."""
 
 
@@ -52,10 +58,15 @@ def test_what_is_enrolled_is_what_labels_are_relative_to(
     errors = capsys.readouterr().err.splitlines()
     assert errors == [f"Baseline of {baseline.seconds:.1f} s of speech: {output}"]
     assert baseline.seconds > 20
-    # The mean of what a listener hears of the speech, not of the silence between.
+    # What a listener hears of the speech, not the silence between.
     model = EmotionModel.load(folder)
-    whole = model.embed(load_audio(sample_file, RATE), RATE)
-    assert 0 < baseline.embedding[0] - whole[0] < 1
+    samples = load_audio(sample_file, RATE)
+    heard = [
+        model.embed(samples[round(event.start * RATE) : round(event.end * RATE)], RATE)
+        for event in listen(sample_file, model=model, emit="windows")
+        if isinstance(event, WindowEvent)
+    ]
+    np.testing.assert_allclose(baseline.embedding, np.mean(heard, axis=0), atol=0.2)
     command = ["--device", str(sample_file), "--model", str(folder), "--baseline", str(output)]
     assert main(command) == 0
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -83,7 +94,7 @@ def test_too_little_speech_is_told_and_nothing_written(
         # Two spoke, one soft and one loud.
         (lambda voice: np.concatenate((voice / 6, voice * 6)), "varied more than"),
         (lambda voice: np.tile(voice * 200, 2), "far from the ordinary speech"),
-        (lambda voice: np.tile(voice * 5, 2), "sounded like anger"),
+        (lambda voice: np.tile(voice * 20, 2), "sounded like anger"),
     ],
 )
 def test_speech_that_is_not_ordinary_is_told(
@@ -152,4 +163,4 @@ def test_a_microphone_is_heard_until_there_is_enough(
             errors = process.stderr.read()
     assert process.returncode == 0
     assert f"s of speech: {output}" in errors
-    assert 2 <= Baseline.load(output).seconds < 3
+    assert 2 <= Baseline.load(output).seconds < 6

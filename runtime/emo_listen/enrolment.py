@@ -53,6 +53,9 @@ class Enrolment:
         self._windows.append((output.logits, seconds))
         self.seconds += seconds
 
+    def pause(self) -> None:
+        """Learn nothing from it."""
+
     def baseline(self) -> Baseline:
         """Return the mean of what was heard; there must have been speech."""
         return Baseline.of(self.model, self._total / self.seconds, self.seconds)

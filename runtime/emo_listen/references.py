@@ -32,6 +32,10 @@ class Reference(Protocol):
         """Take what the model returned for a window of which `seconds` of speech are new."""
         ...
 
+    def pause(self) -> None:
+        """Learn that nobody speaks any more."""
+        ...
+
 
 BaselineChoice = Baseline | Path | str | Reference
 """`auto` for a running estimate of whoever speaks, `off` for the population's baseline, a baseline
@@ -46,6 +50,9 @@ class FixedReference:
     seconds: float = 0.0
 
     def update(self, output: Output, seconds: float) -> None:
+        """Learn nothing."""
+
+    def pause(self) -> None:
         """Learn nothing."""
 
 
@@ -69,6 +76,10 @@ class RunningReference:
     def update(self, output: Output, seconds: float) -> None:
         """Take what the model returned for a window of which `seconds` of speech are new."""
         self._estimate.update(output.logits, seconds)
+
+    def pause(self) -> None:
+        """Learn that nobody speaks any more."""
+        self._estimate.pause()
 
 
 def open_reference(model: EmotionModel, choice: BaselineChoice) -> Reference:

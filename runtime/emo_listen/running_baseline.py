@@ -5,12 +5,19 @@ window's logits, relative to the population's baseline, are
 
     z = bias + s + class_offsets[c] + noise,    s ~ N(0, speaker_covariance)
 
-where the class c is as a rule neutral, and lasts. Which part of z is the voice and which the
-emotion is weighed by Bayes' rule: for each class the filter keeps a Gaussian over s, given that
-this class is being spoken now, and the probability of that. So an angry voice stays angry (its
-anger is taken off before it counts as the voice), and a voice that is merely unlike the population
-becomes ordinary. A switching Kalman filter; after each window the hypotheses of one class are
-merged into one Gaussian (the second-order generalised pseudo-Bayesian method).
+where c is the class that is being spoken. What of z is the voice and what the emotion is weighed by
+Bayes' rule. For each class the filter keeps the probability that it is being spoken now and, given
+that, a Gaussian over s: a switching Kalman filter, whose hypotheses are merged into one for each
+class after every window. An emotion's offset is taken off before its speech counts as the voice's,
+so that anger stays anger; a voice that is merely unlike the population's becomes ordinary.
+
+Two things keep ten minutes of anger from being taken for an odd voice. Classes last, and the next
+one is drawn from those that this voice has spoken as well as from the prior (a Polya urn), so that
+long anger is one unlikely event and not hundreds. And the voice's shift has its own prior.
+
+Another speaker may begin at any time: each class has a second hypothesis that starts from the
+population's baseline. Evidence is weighed by seconds of new speech, so that windows may overlap,
+and short ones weigh little.
 """
 
 from __future__ import annotations
@@ -23,6 +30,10 @@ from numpy.typing import NDArray
 
 from emo_listen.head import Head
 
+OUTLIER = 3.0
+"""Distance of a turn from what a hypothesis expects, in standard deviations (root mean square over
+the logits), beyond which more is neither learned nor evidence: noise, a cough, a door."""
+
 TINY = 1e-12
 """Least probability of a hypothesis (no unit): none is ever given up for good."""
 
@@ -34,16 +45,16 @@ class Dynamics:
     memory: float = 3600.0
     """Time constant with which a voice, room and microphone drift, in seconds of speech."""
 
-    episode: float = 10.0
+    episode: float = 5.0
     """Mean time for which a class is spoken before the next is drawn, in seconds of speech."""
 
-    concentration: float = 1.0
+    concentration: float = 3.0
     """Episodes that the prior over classes counts for beside those heard in this stream."""
 
     speaker: float = 600.0
     """Mean time before another person speaks, in seconds of speech."""
 
-    emotional_noise: float = 3.0
+    emotional_noise: float = 2.0
     """Factor of the noise of emotional speech where the shift is learned from it, 1 or more (no
     unit): speakers differ more in their emotions than in their ordinary speech."""
 
@@ -79,7 +90,9 @@ class RunningBaseline:
             episodes=np.zeros((classes, classes)),
             seconds=np.zeros(classes),
         )
-        self._now = self._newcomer
+        self._settled = self._now = self._newcomer
+        self._turn = np.zeros(classes)
+        self._turn_seconds = 0.0
 
     @property
     def shift(self) -> NDArray[np.float64]:
@@ -105,16 +118,33 @@ class RunningBaseline:
         """
         if seconds <= 0:
             return
+        self._turn_seconds += seconds
+        self._turn = self._turn + (logits - self._turn) * (seconds / self._turn_seconds)
+        self._now = self._after(self._turn, self._turn_seconds)
+        if self._turn_seconds >= self._window:
+            self.pause()
+
+    def pause(self) -> None:
+        """Take what has been heard since the last pause for one turn: nobody speaks any more.
+
+        The windows of a turn, or of one window's length of it, are weighed as one: hypotheses that
+        one short window speaks for would be lost in the merging.
+        """
+        self._settled = self._now
+        self._turn_seconds = 0.0
+
+    def _after(self, logits: NDArray[np.float64], seconds: float) -> _Hypotheses:
+        """Return what follows from the mean logits (n_labels,) of `seconds` of speech."""
         same = math.exp(-seconds / self._dynamics.speaker)
         before = _joined(same, self._drifted(seconds), self._newcomer)
-        logs, after = self._learned(before, logits.astype(np.float64), seconds)
+        logs, after = self._learned(before, logits, seconds)
         weights = np.exp(logs - logs.max())
         weights = np.maximum(weights / weights.sum(), TINY)
-        self._now = _merged(weights[:, None] * np.tile(np.eye(len(self._prior)), (2, 1)), after)
+        return _merged(weights[:, None] * np.tile(np.eye(len(self._prior)), (2, 1)), after)
 
     def _drifted(self, seconds: float) -> _Hypotheses:
         """Let the class change, and the voice drift towards any other."""
-        now, dynamics = self._now, self._dynamics
+        now, dynamics = self._settled, self._dynamics
         likely = dynamics.concentration * self._prior + now.episodes
         likely /= likely.sum(axis=1, keepdims=True)
         stay = math.exp(-seconds / dynamics.episode)
@@ -144,8 +174,10 @@ class RunningBaseline:
         noise = self._noise * (self._window / seconds)
         spread = before.covariances + noise
         distance = (surprise * np.linalg.solve(spread, surprise[..., None])[..., 0]).sum(-1)
+        believed = np.minimum(distance, len(logits) * OUTLIER**2)
         with np.errstate(divide="ignore"):
-            logs = np.log(before.weights) - 0.5 * (distance + np.linalg.slogdet(spread)[1])
+            logs = np.log(before.weights) - 0.5 * (believed + np.linalg.slogdet(spread)[1])
+        surprise = surprise * np.sqrt(believed / np.maximum(distance, TINY))[:, None]
         spread = before.covariances + noise * factor[:, None, None]
         gain = np.swapaxes(np.linalg.solve(spread, before.covariances), -1, -2)
         covariances = before.covariances - gain @ before.covariances
