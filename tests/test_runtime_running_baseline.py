@@ -117,7 +117,8 @@ def test_two_speakers_in_turn() -> None:
     estimate = RunningBaseline(HEAD, WINDOW)
     voices = Voice(ODD, 1), Voice(-ODD / 2, 2)
     windows = [w for n in range(60) for w in voices[n % 2].turn(NEUTRAL)]
-    assert (judged(estimate, windows) == NEUTRAL).mean() > 0.65
+    without = np.mean([logits.argmax() == NEUTRAL for logits, _ in windows])
+    assert (judged(estimate, windows) == NEUTRAL).mean() > without
 
 
 def test_hours_leave_it_bounded_and_able_to_learn() -> None:

@@ -145,7 +145,7 @@ def test_audformat_loads_again(
     database = audformat.Database.load(str(tmp_path / "db"))
     table = database["emotion"].get()
     assert list(table.columns) == [
-        "label", "confidence", "baseline_seconds", *bundled_model.labels,
+        "label", "baseline_seconds", "confidence", *bundled_model.labels,
     ]  # fmt: skip
     assert len(table) == len(segments)
     for (file, start, end), row in table.iterrows():

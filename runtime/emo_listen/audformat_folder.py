@@ -1,7 +1,7 @@
 r"""A folder in audformat, which audb and the openSMILE tools read: a table of segments.
 
 The table `emotion` has a row for each segment, indexed by file, start and end, with the columns
-`label`, `confidence`, `baseline_seconds` and one for each score. Files are named as they were
+`label`, `baseline_seconds`, `confidence` and one for each score. Files are named as they were
 given, bytes of a name that are not UTF-8 as `\xe9`.
 https://audeering.github.io/audformat/
 """
