@@ -17,9 +17,9 @@ from transformers import AutoConfig, HubertModel, Wav2Vec2FeatureExtractor
 from emo_listen import EmotionModel
 from emo_listen.audio import load_audio
 from emo_listen.errors import AudioInputError, ModelError
-from emo_listen.external_data import has_external_data
 from emo_listen.model import BUNDLED_MODEL, normalize
 from emo_listen.model_config import receptive_field
+from emo_listen.onnx_file import check_network
 
 
 @pytest.fixture
@@ -254,7 +254,7 @@ def test_a_missing_or_broken_config_is_named(
 def test_labels_must_be_named_and_fit(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "three", n_logits=3)
     with pytest.raises(ModelError, match="shape"):
-        EmotionModel.load(folder).predict(np.zeros(8000, np.float32), 8000)
+        EmotionModel.load(folder)
     (folder / "config.json").write_text("{}")
     with pytest.raises(ModelError, match="id2label"):
         EmotionModel.load(folder)
@@ -267,9 +267,8 @@ def test_logits_that_are_not_finite_are_an_error(tmp_path: Path, value: float) -
     ten = numpy_helper.from_array(np.array([value], np.float32), "ten")
     network.graph.initializer[0].CopyFrom(ten)
     onnx.save(network, folder / "onnx" / "model.onnx")
-    model = EmotionModel.load(folder)
     with pytest.raises(ModelError, match="not finite"):
-        model.predict(np.full(8000, 2, np.float32), 8000)
+        EmotionModel.load(folder).predict(np.full(8000, 2, np.float32), 8000)
 
 
 @pytest.mark.parametrize("threads", [0, -1, 257, 10**20, "2"])
@@ -296,10 +295,9 @@ def test_a_network_on_spectrograms_is_refused(tmp_path: Path) -> None:
 def test_external_data_is_refused(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "any")
     file = folder / "onnx" / "model.onnx"
-    assert not has_external_data(file.read_bytes())
+    check_network(file.read_bytes())
     network = onnx.load(file)
     onnx.save(network, file, save_as_external_data=True, size_threshold=0, location="weights.bin")
-    assert has_external_data(file.read_bytes())
     with pytest.raises(ModelError, match="other files"):
         EmotionModel.load(folder)
 
@@ -312,4 +310,66 @@ def test_external_data_is_found_in_subgraphs() -> None:
     branch = helper.make_graph([constant], "branch", [], [])
     choice = helper.make_node("If", ["condition"], ["out"], then_branch=branch, else_branch=branch)
     network = helper.make_model(helper.make_graph([choice], "outer", [], []))
-    assert has_external_data(network.SerializeToString())
+    with pytest.raises(ValueError, match="other files"):
+        check_network(network.SerializeToString())
+
+
+@pytest.mark.parametrize("operator", ["Loop", "Scan"])
+@pytest.mark.parametrize("hidden", [False, True])
+def test_loops_are_refused(operator: str, hidden: bool) -> None:
+    node = helper.make_node(operator, [], ["value"])
+    if hidden:
+        branch = helper.make_graph([node], "branch", [], [])
+        node = helper.make_node("If", ["a"], ["b"], then_branch=branch, else_branch=branch)
+    network = helper.make_model(helper.make_graph([node], "outer", [], []))
+    with pytest.raises(ValueError, match=f"operator {operator}"):
+        check_network(network.SerializeToString())
+
+
+@pytest.mark.parametrize("length", [0, 1, 16000])
+def test_a_network_for_one_length_of_sound_is_refused(tmp_path: Path, length: int) -> None:
+    folder = write_model(tmp_path / "any")
+    network = onnx.load(folder / "onnx" / "model.onnx")
+    network.graph.input[0].type.tensor_type.shape.dim[1].dim_value = length
+    onnx.save(network, folder / "onnx" / "model.onnx")
+    with pytest.raises(ModelError, match=f"take {length} samples and no other"):
+        EmotionModel.load(folder)
+
+
+def test_a_file_of_nothing_but_fields_is_refused_in_time() -> None:
+    with pytest.raises(ValueError, match="more than 2000000 fields"):
+        check_network(b"\x3a\x80\x80\x80\x02" + b"\x08\x01" * (1 << 21))
+    deep = b""
+    for _ in range(2000):
+        deep = b"\x32" + _length(deep) + deep  # A graph in an attribute ...
+        deep = b"\x2a" + _length(deep) + deep  # ... of a node ...
+        deep = b"\x0a" + _length(deep) + deep  # ... of a graph.
+    check_network(b"\x3a" + _length(deep) + deep)
+
+
+def _length(message: bytes) -> bytes:
+    """Encode as protocol buffers do."""
+    number, encoded = len(message), b""
+    while number > 0x7F:
+        encoded += bytes([number & 0x7F | 0x80])
+        number >>= 7
+    return encoded + bytes([number])
+
+
+def test_a_network_that_takes_too_long_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_model(tmp_path / "any")
+    network = onnx.load(folder / "onnx" / "model.onnx")
+    sizes = numpy_helper.from_array(np.array([20_000_000], np.int64), "sizes")
+    network.graph.initializer.append(sizes)
+    slow = [helper.make_node("Expand", ["loud", "sizes"], ["wide0"])]
+    slow += [helper.make_node("Sin", [f"wide{i}"], [f"wide{i + 1}"]) for i in range(300)]
+    slow.append(helper.make_node("ReduceMean", ["wide300"], ["still"], axes=[1], keepdims=1))
+    for node in reversed(slow):
+        network.graph.node.insert(4, node)
+    network.graph.node[-1].input[1] = "still"
+    onnx.save(network, folder / "onnx" / "model.onnx")
+    monkeypatch.setattr("emo_listen.model.TRIAL_SECONDS", 0.2)
+    with pytest.raises(ModelError, match="terminate"):
+        EmotionModel.load(folder)
