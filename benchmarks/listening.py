@@ -109,7 +109,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     print_machine(told)
     print_rows(rows)
     print(
-        f"Noise alone: {silent['labelled']} of {silent['clips']} recordings get a label: "
+        f"Noise alone: {silent['labelled']} of {silent['clips']} recordings (of which "
+        f"{silent['shortened']} are shortened by damage) get a label: "
         f"{', '.join(silent['names']) or 'none'}"
     )
     return {
@@ -230,6 +231,7 @@ def score_noise(model: EmotionModel, noises: Sequence[Noise]) -> dict[str, Any]:
             uncertain += 1
     return {
         "clips": len(noises),
+        "shortened": sum(noise.shortened for noise in noises),
         "labelled": len(labelled),
         "only_uncertain": uncertain,
         "fraction": round(len(labelled) / len(noises), 4),

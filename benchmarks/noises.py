@@ -31,6 +31,9 @@ class Noise:
     samples: NDArray[np.float32]
     """Mono sound `(n_samples,)`."""
 
+    shortened: bool = False
+    """Whether the file is damaged, and what follows the damage is missing."""
+
 
 def load_noises(folder: Path, sampling_rate: int) -> list[Noise]:
     """Read the recordings in `folder`, named `KIND-FOLD-ID-TAKE`, at a rate in Hz.
@@ -46,13 +49,15 @@ def load_noises(folder: Path, sampling_rate: int) -> list[Noise]:
         if kind in WITH_VOICE or not rest[:1].isdigit():
             continue
         blocks = [np.zeros(0, np.float32)]
+        shortened = False
         with open_audio_file(path) as file:
             try:
                 blocks.extend(file)
             except AudioFileError as error:
                 print(error)
+                shortened = True
             samples = resample(np.concatenate(blocks), file.sampling_rate, sampling_rate)
-        noises.append(Noise(path.name, kind, int(rest[0]), samples))
+        noises.append(Noise(path.name, kind, int(rest[0]), samples, shortened))
     if not noises:
         raise CorpusError(f"{folder} holds no recordings of ESC-10, such as rain-1-17367-A.opus")
     return noises

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from conversations import compose
 from diarization import agreement
@@ -107,6 +108,17 @@ def test_delays_are_from_the_true_end_and_beginning():
 def test_a_folder_without_noises_is_named(tmp_path: Path):
     with pytest.raises(CorpusError, match="holds no recordings of ESC-10"):
         load_noises(tmp_path, RATE)
+
+
+def test_noises_that_are_shortened_are_counted(tmp_path: Path):
+    noise = np.random.default_rng(0).normal(0, 0.1, 4 * RATE)
+    for name in ("rain-1-1-A.flac", "rain-2-2-A.flac"):
+        soundfile.write(tmp_path / name, noise, RATE)
+    damaged = tmp_path / "rain-2-2-A.flac"
+    damaged.write_bytes(damaged.read_bytes()[: damaged.stat().st_size // 2])
+    whole, short = load_noises(tmp_path, RATE)
+    assert (whole.shortened, len(whole.samples)) == (False, 4 * RATE)
+    assert short.shortened and RATE < len(short.samples) < 3 * RATE
 
 
 def run(repository: Path, script: str, *arguments: object) -> dict:

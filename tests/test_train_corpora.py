@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from audio_cache import decode_corpus
+from audio_cache import decode_corpus, decode_row
 from clip_table import Columns, class_names
 from corpora import load_corpus
 from emo_listen.errors import CorpusError
@@ -281,3 +281,26 @@ def test_crema_d_itself(shared_dir, tmp_path):
     }
     kept = {Path(name).stem for name in splits["test"]["name"]}
     assert {"1017_IWW_ANG_XX", "1017_IWW_FEA_XX"} <= kept
+
+
+@pytest.mark.corpus
+def test_odd_recordings_are_decoded_whole(shared_dir: Path) -> None:
+    pytest.importorskip("av")
+    for file in sorted((shared_dir / "odd-files").glob("*.opus")):
+        for audio in (
+            {"bytes": None, "path": str(file)},
+            {"bytes": file.read_bytes(), "path": file.name},
+        ):
+            row = decode_row({"audio": audio}, RATE)
+            assert row["fault"] is None
+            assert row["length"] == pytest.approx(5 * RATE, abs=0.02 * RATE)
+
+
+def test_what_is_damaged_is_left_out_as_a_whole(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, 4 * RATE)
+    path = tmp_path / "cut.flac"
+    soundfile.write(path, noise, RATE)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    row = decode_row({"audio": {"bytes": None, "path": str(path)}}, RATE)
+    assert row["length"] == 0
+    assert row["fault"].startswith("unreadable") and "is damaged" in row["fault"]

@@ -16,13 +16,11 @@ from typing import Any
 
 import datasets
 import numpy as np
-import soundfile
 
-from emo_listen.audio import resample
-from emo_listen.errors import CorpusError
-from emo_listen.mixing import mix_down
+from emo_listen.audio import load_audio
+from emo_listen.errors import AudioFileError, CorpusError
 
-FORMAT = 2
+FORMAT = 3
 """Raised whenever decoding changes, so that old caches are not taken for new ones."""
 
 FULL_SCALE = 32768
@@ -114,7 +112,7 @@ def decode_row(row: dict[str, Any], sampling_rate: int) -> dict[str, Any]:
         samples = read_sound(row["audio"], sampling_rate)
     except FileNotFoundError:
         fault = "missing"
-    except (OSError, soundfile.SoundFileError) as error:
+    except (OSError, AudioFileError) as error:
         fault = f"unreadable ({error})"
     else:
         if not samples.size:
@@ -139,17 +137,18 @@ def decode_row(row: dict[str, Any], sampling_rate: int) -> dict[str, Any]:
 def read_sound(audio: dict[str, Any], sampling_rate: int) -> np.ndarray:
     """Read a path or a file's bytes as float32 `(n_samples,)`, mono at `sampling_rate` Hz.
 
-    Mixed down and resampled as the listener does it. Raises what soundfile raises, or
-    FileNotFoundError.
+    Decoded, mixed down and resampled as the listener does it. A damaged recording is refused as a
+    whole, so that none is shortened without a word.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        AudioFileError: it is no sound, or damaged.
     """
     if audio["bytes"] is not None:
-        source: io.BytesIO | str = io.BytesIO(audio["bytes"])
-    elif Path(audio["path"]).is_file():
-        source = audio["path"]
-    else:
+        return load_audio(io.BytesIO(audio["bytes"]), sampling_rate, name=audio["path"] or "a clip")
+    if not Path(audio["path"]).is_file():
         raise FileNotFoundError(audio["path"])
-    samples, rate = soundfile.read(source, dtype="float32", always_2d=True)
-    return resample(mix_down(samples, rate), rate, sampling_rate)
+    return load_audio(audio["path"], sampling_rate)
 
 
 def to_pcm(samples: np.ndarray) -> np.ndarray:

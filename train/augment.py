@@ -25,7 +25,7 @@ import soxr
 from scipy.signal import fftconvolve
 
 from audio_cache import SILENT_BELOW, print_faults, read_sound, to_float, to_pcm
-from emo_listen.errors import CorpusError
+from emo_listen.errors import AudioFileError, CorpusError
 from sound_files import AUDIO_SUFFIXES
 
 PROBABILITIES = {
@@ -257,7 +257,7 @@ def load_noise(folder: Path, sampling_rate: int) -> list[np.ndarray]:
     for file in files:
         try:
             samples = read_sound({"bytes": None, "path": str(file)}, sampling_rate)
-        except (OSError, soundfile.SoundFileError) as error:
+        except (OSError, AudioFileError) as error:
             faults[file.name] = f"unreadable ({error})"
             continue
         if not samples.size or np.abs(samples).max() < SILENT_BELOW:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +25,7 @@ from emo_listen.events import (
     SegmentEvent,
     WindowEvent,
 )
+from emo_listen.gaps import GapReason
 from emo_listen.model import MIN_SECONDS, EmotionModel
 from emo_listen.references import BaselineChoice, open_reference
 from emo_listen.settings import UNCERTAIN, check_window_and_hop
@@ -161,7 +161,7 @@ class Engine:
         while self._held - len(self._pieces[0]) >= self._kept + len(samples):
             self._held -= len(self._pieces.popleft())
 
-    def gap(self, seconds: float, reason: Literal["overflow", "device"]) -> Iterator[Event]:
+    def gap(self, seconds: float, reason: GapReason) -> Iterator[Event]:
         """End what is open, and mark that sound is missing here; nothing is heard across it."""
         yield from self.finish()
         yield GapEvent(time=self._received / self._rate, seconds=round(seconds, 3), reason=reason)

@@ -71,9 +71,9 @@ class GapEvent:
     seconds: float
     """How much is missing, in seconds, as far as the clocks tell."""
 
-    reason: Literal["overflow", "device"]
+    reason: Literal["overflow", "device", "invalid"]
     """`overflow`: the device or this process was too slow; `device`: the device was gone, paused or
-    moved, and delivered nothing meanwhile."""
+    moved, and delivered nothing meanwhile; `invalid`: the samples were NaN or infinite."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,6 +31,10 @@ MEMORY = 10.0
 the drift between two clocks (500 ppm, a bad one, make 5 ms of it)."""
 
 
+GapReason = Literal["overflow", "device", "invalid"]
+"""Why sound was lost."""
+
+
 @dataclass(frozen=True)
 class Gap:
     """Stands among the blocks of a source where sound was lost."""
@@ -38,9 +42,9 @@ class Gap:
     seconds: float
     """How much, as far as the clocks tell."""
 
-    reason: Literal["overflow", "device"]
+    reason: GapReason
     """`overflow`: the device or this process was too slow; `device`: the device was gone, paused or
-    moved, and delivered nothing meanwhile."""
+    moved, and delivered nothing meanwhile; `invalid`: the samples were NaN or infinite."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from emo_listen.levels import LevelWatch, level_dbfs
 from emo_listen.model import MIN_SECONDS, EmotionModel
 from emo_listen.references import BaselineChoice
 from emo_listen.sources import Gap, Source, open_source
+from emo_listen.valid_sound import valid_sound
 
 STATUS_INTERVAL = 0.1
 """Seconds of stream time from one status event to the next."""
@@ -115,7 +116,7 @@ class Listener:
         resampler = Resampler(source.sampling_rate, rate)
         levels = LevelWatch(source.sampling_rate)
         meter = Meter(engine, rate) if self._status else None
-        for block in mono_blocks(source):
+        for block in valid_sound(mono_blocks(source), source.sampling_rate):
             if self._stopped.is_set() and not source.live:
                 return
             if self._stopped.is_set() and not hasattr(source, "stop"):

@@ -13,7 +13,11 @@ from emo_listen.events import Event, GapEvent, LabelEvent, ProvisionalEvent, War
 BAR_LENGTH = 24
 """Characters of the bar that means a confidence of 1."""
 
-GAP_REASONS = {"overflow": "this machine was too slow", "device": "the device was gone"}
+GAP_REASONS = {
+    "overflow": "this machine was too slow",
+    "device": "the device was gone",
+    "invalid": "the samples were no numbers",
+}
 """What the reasons of a `GapEvent` mean."""
 
 WARNING_REASONS = {
