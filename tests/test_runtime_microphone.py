@@ -188,7 +188,8 @@ def test_devices_are_listed_and_found_by_name(microphone: VirtualMicrophone) -> 
         result = microphone.run(*COMMAND, "--device", absent)
         assert result.returncode == 2
         assert "DeviceError: " in result.stderr
-        assert "pulse" in result.stderr
+        assert "(pulse)" in result.stderr
+        assert result.stderr.endswith(". For example: emo-listen --device 0\n")
         assert "Traceback" not in result.stderr
 
 

@@ -28,7 +28,7 @@ that may be about either; after any other, as for a device in use, no other form
 TABLE_WIDTH = 80
 """Characters that a line of `list_input_devices` has, unless more than the name is long."""
 
-NO_DEVICE = "no input device: plug in a microphone, or give a sound file"
+NO_DEVICE = "no input device: plug in a microphone, or give a sound file, as in emo-listen talk.wav"
 
 
 @dataclass(frozen=True)
@@ -94,22 +94,22 @@ def find_input(sounddevice: ModuleType, device: int | str | None) -> InputDevice
         raise DeviceError("; ".join([NO_DEVICE, *_hints()]))
     if device is None:
         if (default := default_input(sounddevice)) is None:
-            raise DeviceError("the system has no default input: choose one of " + _names(devices))
+            raise DeviceError(f"the system has no default input: {_choose(devices)}")
         return default
     if isinstance(device, int):
         for each in devices:
             if each.index == device:
                 return each
-        raise DeviceError(f"no input device {device}: there are " + _names(devices))
+        raise DeviceError(f"no input device {device}: {_choose(devices)}")
     named = _named(devices, device)
     if not named:
         raise DeviceError(
-            f"'{readable(device)}' is neither a file nor part of an input device's name: there are "
-            + _names(devices)
+            f"'{readable(device)}' is neither a file nor part of an input device's name: "
+            + _choose(devices)
         )
     if len(named) > 1:
         raise DeviceError(
-            f"'{readable(device)}' is part of several names, give an index: {_names(named)}"
+            f"'{readable(device)}' is part of several names, give an index: {_choose(named)}"
         )
     return named[0]
 
@@ -181,7 +181,8 @@ def choose_format(
 def cannot_be_opened(device: InputDevice, reason: Exception) -> DeviceError:
     """Make the error that tells why PortAudio does not open a device."""
     return DeviceError(
-        f"{device.name} cannot be opened ({reason}). Is it in use, or access not allowed?"
+        f"{device.name} cannot be opened ({reason}). Is it in use, or access not allowed? Which "
+        "devices open: emo-listen --list-devices"
     )
 
 
@@ -238,8 +239,10 @@ def _described(sounddevice: ModuleType, info: dict[str, Any]) -> InputDevice:
     )
 
 
-def _names(devices: list[InputDevice]) -> str:
-    return ", ".join(f"{device.index} ({device.name})" for device in devices)
+def _choose(devices: list[InputDevice]) -> str:
+    """Ask to choose one of these."""
+    names = ", ".join(f"{device.index} ({device.name})" for device in devices)
+    return f"there are {names}. For example: emo-listen --device {devices[0].index}"
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:

@@ -106,7 +106,10 @@ class Microphone:
         try:
             heard = yield from self._sound(self._open(self._device, self._format), None)
             if heard is None and not self._stopped:
-                raise DeviceError(f"{self.name} delivers no sound: is it plugged in?")
+                raise DeviceError(
+                    f"{self.name} delivers no sound. Is it plugged in? Other devices: "
+                    "emo-listen --list-devices"
+                )
             while not self._stopped:
                 heard = yield from self._sound_again(heard)
         finally:
