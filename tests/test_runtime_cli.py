@@ -176,6 +176,40 @@ def test_terminate_ends_too(pcm: bytes) -> None:
         assert process.stderr.read() == b""
 
 
+LIVE_SOURCE = """
+import queue, sys
+from emo_listen import cli, sources
+from emo_listen.audio import load_audio
+
+class Talk:
+    live, sampling_rate = True, 16000
+
+    def __init__(self):
+        self.ended = queue.SimpleQueue()
+
+    def __iter__(self):
+        yield load_audio(sys.argv[1], 16000)[: 2 * 16000]
+        self.ended.get()
+
+    def stop(self):
+        self.ended.put(None)
+
+sources.open_source = lambda *arguments, **options: Talk()
+sys.exit(cli.main(["--format", "jsonl"]))
+"""
+
+
+def test_a_live_source_of_ones_own_tells_the_rest_at_a_signal(sample_file: Path) -> None:
+    command = [sys.executable, "-c", LIVE_SOURCE, str(sample_file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        assert json.loads(process.stdout.readline())["type"] == "provisional"
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=120)
+    assert (process.returncode, errors) == (0, b"")
+    assert json.loads(output.splitlines()[-1])["type"] == "segment"
+
+
 def test_a_reader_that_goes_away_is_no_error(pcm: bytes) -> None:
     with started("--device", "-", *WINDOWS) as process:
         assert process.stdin and process.stdout and process.stderr
