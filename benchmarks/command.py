@@ -26,6 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="PyTorch checkpoint that the model was exported from (default: for the bundled model "
         f"{BUNDLED_CHECKPOINT}, where its recipe has left it there)",
     )
+    add_model(parser)
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names the model, and those that name folders."""
     parser.add_argument(
         "--model",
         type=Path,
@@ -57,7 +62,8 @@ def run_benchmark(
 ) -> int:
     """Run a benchmark from the command line, print its JSON document, return the exit code."""
     args = parse_args(sys.argv[1:])
-    if args.checkpoint is None and args.model == BUNDLED_MODEL and BUNDLED_CHECKPOINT.is_dir():
+    unnamed = "checkpoint" in args and args.checkpoint is None
+    if unnamed and args.model == BUNDLED_MODEL and BUNDLED_CHECKPOINT.is_dir():
         args.checkpoint = BUNDLED_CHECKPOINT
     try:
         document = run(args)

@@ -12,9 +12,14 @@ rate, the label changes for each true one, and delays: from the end of speech to
 both from the end that the segment tells and from the true one, and from its beginning to the first
 label. Noise alone must not be labelled at all.
 
+In these, five turns of six are emotional. Conversations as they are (`ordinary_conversations.py`)
+are mostly ordinary speech: an actor who is as a rule neutral, and readers of LibriSpeech. Of those
+are told the false alarms an hour (segments with an emotion where there is none) and the detection
+rate (emotional turns that have their emotion for at least half of their time).
+
     pip install -e ".[train,export]"
     python benchmarks/listening.py --data ../shared/crema-d --noise ../shared/esc-10 \
-        --split validation
+        --librispeech ../shared/librispeech --split validation
 
 The last line is one JSON document. The test split is for the final figures: choose on validation.
 """
@@ -33,28 +38,26 @@ import emo_listen  # noqa: F401  First, since it turns telemetry off.
 # isort: split
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 from tqdm import tqdm
 
 sys.path += [str(Path(__file__).resolve().parents[1] / folder) for folder in ("export", "train")]
 
-from command import add_arguments, run_benchmark
+from accuracy_tables import cell, print_table
+from card import add_write_card, check_card, write_card
+from command import add_model, run_benchmark
 from conversations import compose
 from diarization import Agreement, agreement
 from emo_listen import EmotionModel, SegmentEvent, WindowEvent
 from emo_listen.engine import Engine
-from emo_listen.events import Event, LabelEvent, ProvisionalEvent
+from emo_listen.events import Emit, Event, LabelEvent, ProvisionalEvent
 from emo_listen.settings import UNCERTAIN
-from listening_plot import plot_listening
-from noises import Noise, load_noises
+from listening_plot import plot_listening, plot_ordinary
+from material import add_baseline, add_data, add_librispeech, add_noise, add_split
+from noises import TEST_FOLDS, Noise, load_noises
+from ordinary_conversations import Alarms, alarms, compose_ordinary
 from recordings import load_clips
-from splits import SPLITS
 from streams import Stream, Turn
 from timing import machine, print_machine
-
-TEST_FOLDS = (4, 5)
-"""Folds of ESC-10 whose noise lies under the conversations: training hears the others."""
 
 BLOCK = 0.02
 """Seconds of sound that the engine gets at a time, which bounds how exactly delays are known."""
@@ -62,23 +65,31 @@ BLOCK = 0.02
 CONDITIONS: tuple[float | None, ...] = (None, 20.0, 10.0, 5.0)
 """dB of speech over noise; None is quiet."""
 
+ORDINARY_CONDITIONS: tuple[float | None, ...] = (None, 10.0)
+"""The same of conversations as they are."""
+
+
+HEADING = "## Conversations"
+"""Of its section of the card."""
+
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add_arguments(parser)
-    parser.add_argument("--data", required=True, help="corpus, as train/finetune.py takes it")
-    parser.add_argument("--noise", type=Path, required=True, help="folder of ESC-10's recordings")
-    parser.add_argument(
-        "--split", choices=SPLITS, default="validation", help="its split (default: validation)"
-    )
+    add_model(parser)
+    add_data(parser)
+    add_librispeech(parser)
+    add_noise(parser)
+    add_split(parser)
+    add_baseline(parser)
     parser.add_argument(
         "--conversations", type=int, default=10, help="in each condition (default: 10)"
     )
     parser.add_argument("--turns", type=int, default=20, help="of each (default: 20)")
     parser.add_argument("--seed", type=int, default=0)
+    add_write_card(parser)
     return parser.parse_args(argv)
 
 
@@ -86,9 +97,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Compose, listen, print the tables, draw the picture, return the JSON document.
 
     Raises:
-        CorpusError: no such corpus or noise.
-        ModelError: the model cannot be loaded.
+        CorpusError: no such corpus, split or noise.
+        ModelError: the model cannot be loaded, or has no card to write into.
     """
+    check_card(args)
     told = machine()
     model = EmotionModel.load(args.model)
     rate = model.sampling_rate
@@ -101,18 +113,50 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             compose(clips, rate, args.turns, np.random.default_rng([args.seed, n]), under, snr)
             for n in range(args.conversations)
         ]
-        rows.append(score_condition(model, made, snr))
+        rows.append(score_condition(model, made, snr, args.baseline))
+    plain = load_clips(args.librispeech, args.split, rate, cache_dir=args.cache_dir)
+    ordinary = [
+        score_ordinary(
+            model,
+            [
+                compose_ordinary(
+                    clips, plain, rate, np.random.default_rng([args.seed, n]), under, snr
+                )
+                for n in range(args.conversations)
+            ],
+            snr,
+            args.baseline,
+        )
+        for snr in ORDINARY_CONDITIONS
+    ]
     silent = score_noise(model, noises)
     args.output.mkdir(parents=True, exist_ok=True)
     plot_listening(rows, args.output / "listening.png")
-    print(f"Wrote {args.output / 'listening.png'}")
+    plot_ordinary(ordinary, args.output / "ordinary.png")
+    pictures = [args.output / name for name in ("listening.png", "ordinary.png")]
+    for picture in pictures:
+        print(f"Wrote {picture}")
     print_machine(told)
-    print_rows(rows)
+    print_table(
+        "Conversations: speech time with the right emotion; delays at the 95th percentile",
+        conversation_table(rows),
+    )
+    print_table("Conversations as they are: mostly ordinary speech", ordinary_table(ordinary))
     print(
         f"Noise alone: {silent['labelled']} of {silent['clips']} recordings (of which "
         f"{silent['shortened']} are shortened by damage) get a label: "
         f"{', '.join(silent['names']) or 'none'}"
     )
+    if args.write_card:
+        write_card(
+            args.model,
+            HEADING,
+            f"Composed of clips of the {args.split} split, baseline {args.baseline}: first five "
+            "turns of six emotional, then as conversations are, mostly ordinary speech. Delays are "
+            "the 95th percentile.",
+            [conversation_table(rows), ordinary_table(ordinary)],
+            pictures,
+        )
     return {
         "benchmark": "listening",
         "model": model.name,
@@ -120,26 +164,30 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "conversations": args.conversations,
         "turns": args.turns,
         "machine": told,
+        "baseline": "off" if model.head is None else args.baseline,
         "results": rows,
+        "ordinary": ordinary,
         "noise_alone": silent,
     }
 
 
 def score_condition(
-    model: EmotionModel, made: Sequence[Stream], snr: float | None
+    model: EmotionModel, made: Sequence[Stream], snr: float | None, baseline: str
 ) -> dict[str, Any]:
     """Listen to the conversations of one condition in both ways."""
     raw, told = Agreement(), Agreement()
     final: list[float] = []
     own_end: list[float] = []
     first: list[float] = []
-    name = "quiet" if snr is None else f"{snr:g} dB"
+    name = condition_name(snr)
     for conversation in tqdm(made, desc=name, unit="conversation"):
         samples, turns = conversation.samples, conversation.turns
         seconds = len(samples) / model.sampling_rate
-        heard = [event for event, _ in listen_to(model, samples, vad=False, emit="windows")]
+        heard = [
+            event for event, _ in listen_to(model, samples, baseline, vad=False, emit="windows")
+        ]
         raw += agreement(turns, held_windows(heard, model.settings.hop), seconds)
-        events = list(listen_to(model, samples, vad=True, emit="segments"))
+        events = list(listen_to(model, samples, baseline))
         segments = [event for event, _ in events if isinstance(event, SegmentEvent)]
         told += agreement(turns, [as_turn(event) for event in segments], seconds)
         final += delays_of_final_labels(turns, events)
@@ -160,14 +208,58 @@ def score_condition(
     }
 
 
+def score_ordinary(
+    model: EmotionModel, made: Sequence[Stream], snr: float | None, baseline: str
+) -> dict[str, Any]:
+    """Listen to conversations as they are, in one condition.
+
+    Returns:
+        `condition`, `hours` of stream time, what `ordinary_conversations.Alarms.figures` and
+        `figures_of` give.
+    """
+    name = condition_name(snr)
+    found, told = Alarms(), Agreement()
+    for conversation in tqdm(made, desc=f"ordinary, {name}", unit="conversation"):
+        turns = conversation.turns
+        seconds = len(conversation.samples) / model.sampling_rate
+        events = [event for event, _ in listen_to(model, conversation.samples, baseline)]
+        segments = [event for event in events if isinstance(event, SegmentEvent)]
+        found += alarms(turns, segments, seconds)
+        told += agreement(turns, [as_turn(event) for event in segments], seconds)
+    return {
+        "condition": name,
+        "hours": round(found.hours, 3),
+        "emotional_turns": found.turns,
+        **found.figures(),
+        **figures_of(told),
+    }
+
+
+def condition_name(snr: float | None) -> str:
+    """Name a level of noise."""
+    return "quiet" if snr is None else f"{snr:g} dB"
+
+
 def listen_to(
-    model: EmotionModel, samples: NDArray[np.float32], *, vad: bool, emit: Any
+    model: EmotionModel,
+    samples: NDArray[np.float32],
+    baseline: str = "auto",
+    *,
+    vad: bool = True,
+    emit: Emit = "segments",
 ) -> list[tuple[Event, float]]:
     """Events of a stream, each with the time at which a live listener would have it.
 
     That is the stream time by which the engine had the sound, and the time it then computed.
     """
-    engine = Engine(model, window=model.settings.window, hop=model.settings.hop, vad=vad, emit=emit)
+    engine = Engine(
+        model,
+        window=model.settings.window,
+        hop=model.settings.hop,
+        vad=vad,
+        emit=emit,
+        baseline=baseline,
+    )
     events = []
     length = round(BLOCK * model.sampling_rate)
     for start in range(0, len(samples), length):
@@ -223,7 +315,7 @@ def score_noise(model: EmotionModel, noises: Sequence[Noise]) -> dict[str, Any]:
     """Count the recordings of noise alone that get a label other than `uncertain`, or any."""
     labelled, uncertain = [], 0
     for noise in tqdm(noises, desc="noise alone", unit="recording"):
-        events = [event for event, _ in listen_to(model, noise.samples, vad=True, emit="segments")]
+        events = [event for event, _ in listen_to(model, noise.samples)]
         labels = {event.label for event in events if isinstance(event, LabelEvent)}
         if labels - {UNCERTAIN}:
             labelled.append(noise.name)
@@ -256,21 +348,21 @@ def percentile(seconds: Sequence[float], percent: float) -> float | None:
     return round(float(np.percentile(seconds, percent)), 3) if seconds else None
 
 
-def print_rows(rows: Sequence[dict[str, Any]]) -> None:
-    """Print both ways of listening for each condition."""
-    table = Table(
-        title="Conversations: speech time with the right emotion; delays at the 95th percentile"
-    )
-    for heading in (
-        "",
-        "told by",
-        "right",
-        "error rate",
-        "changes per true",
-        "end to label",
-        "start to label",
-    ):
-        table.add_column(heading, justify="left" if heading in ("", "told by") else "right")
+def ordinary_table(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """Heading and rows: a row for each condition."""
+    keys = ("detection_rate", "any_emotion_rate", "right_alarms", "accuracy", "error_rate")
+    heading = ["", "false alarms an hour", "emotion detected", "some emotion told"]
+    lines = [[*heading, "alarms that are right", "right", "error rate"]]
+    for row in rows:
+        count = f"{row['false_alarms_per_hour']:.0f}"
+        lines.append([row["condition"], count, *(cell(key, row[key]) for key in keys)])
+    return lines
+
+
+def conversation_table(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """Heading and rows: both ways of listening for each condition."""
+    heading = ["", "told by", "right", "error rate", "changes per true"]
+    lines = [[*heading, "end to label", "start to label"]]
     for row in rows:
         for way in ("windows", "segments"):
             found = row[way]
@@ -280,15 +372,17 @@ def print_rows(rows: Sequence[dict[str, Any]]) -> None:
                     f"{row[key]['p95']:.2f} s" if row[key]["p95"] is not None else ""
                     for key in ("final_label_s", "first_label_s")
                 ]
-            table.add_row(
-                row["condition"] if way == "windows" else "",
-                way,
-                f"{found['accuracy']:.3f}",
-                f"{found['error_rate']:.3f}",
-                f"{found['changes_per_true_change']:.2f}",
-                *delays,
+            lines.append(
+                [
+                    row["condition"] if way == "windows" else "",
+                    way,
+                    f"{found['accuracy']:.3f}",
+                    f"{found['error_rate']:.3f}",
+                    f"{found['changes_per_true_change']:.2f}",
+                    *delays,
+                ]
             )
-    Console().print(table)
+    return lines
 
 
 if __name__ == "__main__":

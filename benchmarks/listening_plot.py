@@ -40,3 +40,26 @@ def plot_listening(rows: list[dict[str, Any]], path: Path) -> None:
     figure.supxlabel("speech over noise", fontsize=9)
     figure.savefig(path, dpi=130)
     plt.close(figure)
+
+
+def plot_ordinary(rows: list[dict[str, Any]], path: Path) -> None:
+    """Draw false alarms and detection in conversations as they are, by condition.
+
+    Args:
+        rows: of `listening.score_ordinary`.
+        path: of the PNG.
+    """
+    panels = (
+        ("false_alarms_per_hour", "false alarms an hour", "%.0f"),
+        ("detection_rate", "emotional turns with their emotion", "%.2f"),
+        ("any_emotion_rate", "emotional turns with some emotion", "%.2f"),
+    )
+    figure, axes = plt.subplots(1, 3, figsize=(9, 3.2), layout="constrained")
+    for panel, (key, title, form) in zip(axes, panels, strict=True):
+        bars = panel.bar([row["condition"] for row in rows], [row[key] or 0 for row in rows], 0.5)
+        panel.bar_label(bars, fmt=form, fontsize=8)
+        panel.set_title(title, fontsize=10)
+        panel.margins(y=0.15)
+    figure.supxlabel("speech over noise", fontsize=9)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)

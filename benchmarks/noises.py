@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from emo_listen.audio import open_audio_file, resample
 from emo_listen.errors import AudioFileError, CorpusError
 
+TEST_FOLDS = (4, 5)
+"""Folds whose noise lies under what is measured: training hears the others."""
+
 WITH_VOICE = ("baby_cry", "person_sneeze")
 """Kinds of ESC-10 in which a human voice is heard."""
 
@@ -44,7 +47,7 @@ def load_noises(folder: Path, sampling_rate: int) -> list[Noise]:
         CorpusError: there is none.
     """
     noises = []
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         kind, _, rest = path.stem.partition("-")
         if kind in WITH_VOICE or not rest[:1].isdigit():
             continue

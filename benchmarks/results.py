@@ -26,14 +26,19 @@ sys.path += [str(Path(__file__).resolve().parents[1] / folder) for folder in ("e
 import emo_listen  # noqa: F401  First, since it turns telemetry off.
 
 # isort: split
+import everyday
 import latency
+import listening
 import memory
 import quantization
+import robustness
 import streaming
+import unseen
 from accuracy_tables import by_backend, markdown
 from command import add_arguments, run_benchmark, told_command
 from emo_listen.errors import EmoListenError
 from hubert_base import HUBERT_BASE
+from material import EMO_DB, add_librispeech, add_noise
 from timing import machine, machine_line, machine_warning
 
 FOLDER = Path(__file__).resolve().parent
@@ -42,6 +47,13 @@ NOTES = {
     "latency": f"From sound to probabilities. {HUBERT_BASE} is its shape with random weights: "
     "its rows are of latency alone, and no accuracy is told of it.",
     "accuracy": "Whole clips of validation speakers, each alone.",
+    "unseen": "Whole clips of EMO-DB, which the model must not have been trained on for this to "
+    "tell anything. Baselines are of clips that are not scored.",
+    "everyday": "Readers of LibriSpeech, validation: no emotion is acted, so that every label but "
+    "`neutral` and `uncertain` is false.",
+    "robustness": "Whole clips of validation speakers, degraded.",
+    "listening": "Conversations composed of validation clips: first five turns of six emotional, "
+    "then as conversations are, mostly ordinary speech. Delays are the 95th percentile.",
     "quantization": "All made from one checkpoint, scored on whole clips of validation speakers. "
     "`int8` is what the package runs; it is right on processors without VNNI too, as its weights "
     "have 7 bits. Change is the largest of a probability, against fp32; then median times in ms, "
@@ -51,6 +63,14 @@ NOTES = {
     "memory": "Each a process of its own.",
 }
 """What to know before reading each table."""
+
+TITLES = {
+    "unseen": unseen.HEADING,
+    "everyday": everyday.HEADING,
+    "robustness": robustness.HEADING,
+    "listening": listening.HEADING,
+}
+"""Headings, where the script's name is none."""
 
 TRIED = (
     "one product for query, key and value, and onnxruntime's `MultiHeadAttention`: as fast at 3 s, "
@@ -76,6 +96,9 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     )
     add_arguments(parser)
     parser.add_argument("--data", help="corpus (default: the bundled sample, nothing is scored)")
+    add_librispeech(parser)
+    parser.add_argument("--emo_db", default=EMO_DB, help=f"EMO-DB (default: {EMO_DB})")
+    add_noise(parser)
     parser.set_defaults(output=FOLDER / "results")
     parser.add_argument(
         "--rounds", type=int, default=12, help="windows timed at each length (default: 12)"
@@ -120,10 +143,25 @@ def commands(args: argparse.Namespace, pictures: Path) -> dict[str, list[str]]:
     found = {"latency": [*models, *checkpoint, *data, *rounds, "--all"]}
     if data:
         found["accuracy"] = [*models, *checkpoint, *data, *limit, "--windows"]
+    found |= of_voices(args, models)
     if data and checkpoint:
         found["quantization"] = [*checkpoint, *data, *limit, *models[2:]]
     found["streaming"] = [*models, *data]
     found["memory"] = [*models, *checkpoint]
+    return found
+
+
+def of_voices(args: argparse.Namespace, models: list[str]) -> dict[str, list[str]]:
+    """Options of the benchmarks of ordinary and unknown voices whose corpora are there."""
+    plain = ["--librispeech", args.librispeech, "--noise", str(args.noise)]
+    found = {}
+    if Path(args.emo_db).is_dir():
+        found["unseen"] = [*models, "--data", args.emo_db]
+    if Path(args.librispeech).is_dir() and args.noise.is_dir():
+        found["everyday"] = [*models, *plain]
+        if args.data:
+            found["robustness"] = [*models, *plain, "--data", args.data, "--limit", str(args.limit)]
+            found["listening"] = [*models, *plain, "--data", args.data]
     return found
 
 
@@ -150,6 +188,13 @@ def page_lines(
     tables: dict[str, Callable[[dict[str, Any]], list[list[list[str]]]]] = {
         "latency": lambda found: [latency.table(found["results"])],
         "accuracy": lambda found: [by_backend(found["backends"])],
+        "unseen": lambda found: [unseen.table(found["results"])],
+        "everyday": lambda found: [everyday.table(found["results"])],
+        "robustness": lambda found: [robustness.table(found["results"])],
+        "listening": lambda found: [
+            listening.conversation_table(found["results"]),
+            listening.ordinary_table(found["ordinary"]),
+        ],
         "quantization": lambda found: [
             quantization.score_table(found["results"]),
             quantization.time_table(found["results"]),
@@ -162,6 +207,10 @@ def page_lines(
     }
     shown = {
         "latency": ["latency.png"],
+        "unseen": ["unseen.png"],
+        "everyday": ["everyday.png"],
+        "robustness": ["robustness.png", "robustness_curves.png"],
+        "listening": ["listening.png", "ordinary.png"],
         "quantization": ["accuracy_latency.png"],
         "streaming": ["stream_cost.png"],
     }
@@ -177,7 +226,7 @@ def page_lines(
     if warning := machine_warning(told):
         lines += ["", warning]
     for script, document in documents.items():
-        lines += ["", f"## {script.capitalize()}", "", NOTES[script]]
+        lines += ["", TITLES.get(script, f"## {script.capitalize()}"), "", NOTES[script]]
         for table in tables[script](document):
             lines += ["", *markdown(table)]
         if script == "streaming":

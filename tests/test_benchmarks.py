@@ -411,11 +411,16 @@ def test_the_page_of_results(repository, models, tmp_path):
     assert "| emo-listen | 0.50 | 0.60 | 99 |" in page
     assert "WARNING: other work was running (load 3.0" in page
     assert "## Tried, and did not pay" in page
-    args = results.parse_args(["--model", str(models[1])])
+    absent = ["--librispeech", "absent", "--emo_db", "absent", "--noise", "absent"]
+    args = results.parse_args(["--model", str(models[1]), *absent])
     assert list(results.commands(args, tmp_path)) == ["latency", "streaming", "memory"]
-    everything = ["--model", str(models[1]), "--checkpoint", str(models[0]), "--data", "x"]
+    found = ["--librispeech", str(tmp_path), "--emo_db", str(tmp_path), "--noise", str(tmp_path)]
+    everything = ["--model", str(models[1]), "--checkpoint", str(models[0]), "--data", "x", *found]
     scripts = results.commands(results.parse_args(everything), tmp_path)
-    assert list(scripts) == ["latency", "accuracy", "quantization", "streaming", "memory"]
+    assert list(scripts) == [
+        *("latency", "accuracy", "unseen", "everyday", "robustness", "listening"),
+        *("quantization", "streaming", "memory"),
+    ]
     assert all((repository / "benchmarks" / f"{script}.py").is_file() for script in scripts)
 
 

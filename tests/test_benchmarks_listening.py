@@ -18,6 +18,14 @@ from emo_listen.errors import CorpusError
 from emo_listen.events import ProvisionalEvent
 from listening import delays_of_final_labels, delays_of_first_labels, held_windows
 from noises import load_noises
+from ordinary_conversations import (
+    EMOTIONAL,
+    READER_SECONDS,
+    READERS,
+    alarms,
+    compose_ordinary,
+    utterances_of,
+)
 from recordings import Clip
 from streams import ROOM, Turn, speech_bounds
 
@@ -63,6 +71,53 @@ def test_noise_lies_as_far_below_the_speech_as_asked():
     assert noisy.turns == clean.turns
     noise = noisy.samples - clean.samples
     assert 10 * np.log10(0.045 / np.square(noise).mean()) == pytest.approx(10, abs=0.2)
+
+
+def test_conversations_as_they_are_are_mostly_ordinary():
+    acted = [clip("a", label) for label in (*["neutral"] * 12, *["anger", "fear", "sadness"] * 5)]
+    plain = [clip(reader, "neutral", 15.0) for reader in "wxyz"]
+    made = compose_ordinary(acted, plain, RATE, np.random.default_rng(0))
+    emotional = [turn for turn in made.turns if turn.label != "neutral"]
+    assert len(emotional) == EMOTIONAL
+    assert {turn.speaker for turn in emotional} == {"a"}
+    assert len({turn.speaker for turn in made.turns}) == 1 + READERS
+    of_readers = sum(turn.end - turn.start for turn in made.turns if turn.speaker != "a")
+    assert of_readers == pytest.approx(READER_SECONDS, rel=0.25)
+    again = compose_ordinary(acted, plain, RATE, np.random.default_rng(0))
+    np.testing.assert_array_equal(made.samples, again.samples)
+
+
+def test_readings_are_cut_where_they_are_softest():
+    loud, soft = np.full(3 * RATE, 0.3, np.float32), np.full(RATE // 2, 0.001, np.float32)
+    parts = utterances_of(np.concatenate([loud, soft, loud, soft, loud]), RATE)
+    assert len(parts) == 3
+    assert [abs(part[0]) < 0.01 for part in parts] == [False, True, True]
+    assert utterances_of(loud[:RATE], RATE) == []  # too short to be a turn
+
+
+def test_alarms_by_hand():
+    turns = [Turn(0, 4, "neutral"), Turn(5, 7, "anger"), Turn(8, 10, "fear"), Turn(11, 13, "fear")]
+    told = {
+        (0, 2, "neutral"),  # right
+        (2, 4, "fear"),  # false
+        (5.5, 7, "anger"),  # detected
+        (8, 10, "anger"),  # noticed, with another emotion
+        (11, 13, "uncertain"),
+        (20, 21, "fear"),  # false: nobody speaks
+    }
+    segments = [
+        SegmentEvent(start=start, end=end, label=label, confidence=1.0, scores={})
+        for start, end, label in sorted(told)
+    ]
+    found = alarms(turns, segments, 1800)
+    assert (found.segments, found.false_alarms) == (4, 2)
+    assert (found.turns, found.detected, found.noticed) == (3, 1, 2)
+    assert (found + found).figures() == {
+        "false_alarms_per_hour": 4.0,
+        "detection_rate": pytest.approx(1 / 3, abs=1e-4),
+        "any_emotion_rate": pytest.approx(2 / 3, abs=1e-4),
+        "right_alarms": 0.5,
+    }
 
 
 def test_agreement_by_hand():
@@ -146,7 +201,7 @@ def test_listening_on_crema_d(repository: Path, shared_dir: Path, tmp_path: Path
         repository,
         "listening.py",
         *("--data", shared_dir / "crema-d", "--noise", noise, "--output", tmp_path),
-        *("--conversations", 1, "--turns", 3),
+        *("--conversations", 1, "--turns", 3, "--librispeech", shared_dir / "librispeech"),
     )
     assert [row["condition"] for row in document["results"]] == ["quiet", "20 dB", "10 dB", "5 dB"]
     for row in document["results"]:
@@ -155,7 +210,13 @@ def test_listening_on_crema_d(repository: Path, shared_dir: Path, tmp_path: Path
             assert 0 <= found["accuracy"] <= 1
             parts = found["accuracy"] + found["confused"] + found["missed"]
             assert parts == pytest.approx(1, abs=1e-3)
+    assert [row["condition"] for row in document["ordinary"]] == ["quiet", "10 dB"]
+    for row in document["ordinary"]:
+        assert row["emotional_turns"] == 4
+        assert row["detection_rate"] <= row["any_emotion_rate"] <= 1
+        assert row["false_alarms_per_hour"] >= 0
     assert document["noise_alone"]["clips"] == 3  # not the one with a voice in it
+    assert (tmp_path / "ordinary.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "listening.png").read_bytes().startswith(b"\x89PNG")
 
 

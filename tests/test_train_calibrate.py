@@ -184,7 +184,7 @@ def corpus(tmp_path, folder, sample_file):
     segment_of = {
         turn.label: event
         for stream in streams_of_speakers(clips, 16000)
-        for event, turn in with_turns(events_of(model, stream), stream.turns)
+        for event, turn in with_turns(events_of(model, stream.samples), stream.turns)
         if isinstance(event, SegmentEvent)
     }
     middle = np.median([event.confidence for event in segment_of.values()])
@@ -226,7 +226,7 @@ def test_a_model_is_calibrated_in_place(corpus, folder):
     segments = [
         (event.label, turn.label)
         for stream in streams_of_speakers(clips, 16000)
-        for event, turn in with_turns(events_of(model, stream), stream.turns)
+        for event, turn in with_turns(events_of(model, stream.samples), stream.turns)
         if isinstance(event, SegmentEvent)
     ]
     certain = [given == true for given, true in segments if given != "uncertain"]

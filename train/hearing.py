@@ -13,10 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from calibration import Answers
 from emo_listen import EmotionModel, SegmentEvent, WindowEvent
+from emo_listen.baseline import BaselineChoice
 from emo_listen.engine import Engine
 from emo_listen.errors import CorpusError
 from emo_listen.events import Event, LabelEvent
@@ -60,7 +62,7 @@ def hear(model: EmotionModel, clips: Sequence[Clip], window: float | None = None
     streams = streams_of_speakers(clips, model.sampling_rate)
 
     def listen(stream: Stream) -> list[tuple[LabelEvent, Turn]]:
-        return with_turns(events_of(model, stream, window), stream.turns)
+        return with_turns(events_of(model, stream.samples, window), stream.turns)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         heard = list(tqdm(pool.map(listen, streams), "listen", len(streams), unit="stream"))
@@ -72,15 +74,28 @@ def hear(model: EmotionModel, clips: Sequence[Clip], window: float | None = None
     return Heard(_answers(windows, model), _answers(segments, model))
 
 
-def events_of(model: EmotionModel, stream: Stream, window: float | None = None) -> list[Event]:
-    """All events of a stream, as `emo_listen.listen(emit="all")` gives them."""
+def events_of(
+    model: EmotionModel,
+    samples: NDArray[np.float32],
+    window: float | None = None,
+    baseline: BaselineChoice = "auto",
+) -> list[Event]:
+    """All events of a stream, as `emo_listen.listen(emit="all")` gives them.
+
+    Args:
+        model: to listen with.
+        samples: the stream's mono sound `(n_samples,)`, at the model's rate.
+        window: seconds that one prediction looks at; the model's own where None.
+        baseline: what the voice is judged relative to.
+    """
     settings = model.settings
     window = settings.window if window is None else window
-    engine = Engine(model, window=window, hop=min(settings.hop, window), emit="all")
+    hop = min(settings.hop, window)
+    engine = Engine(model, window=window, hop=hop, emit="all", baseline=baseline)
     events: list[Event] = []
     length = round(BLOCK * model.sampling_rate)
-    for start in range(0, len(stream.samples), length):
-        events += engine.push(stream.samples[start : start + length])
+    for start in range(0, len(samples), length):
+        events += engine.push(samples[start : start + length])
     return [*events, *engine.finish()]
 
 
