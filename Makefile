@@ -28,7 +28,6 @@ lint: $(VENV)/tests-installed
 	$(BIN)/mypy runtime train export benchmarks tests examples
 
 # For a checkpoint or a corpus elsewhere: make bench BENCH="--checkpoint runs/mine --data corpus"
-BENCH ?= $(if $(wildcard ../shared/crema-d),--data ../shared/crema-d)
 bench: $(VENV)/tests-installed
 	$(BIN)/python benchmarks/results.py $(BENCH)
 

@@ -5,6 +5,7 @@ sound does it need, and does it serve all speakers alike? Prints, draws, and wri
 card where that is asked for; the last line is one JSON document.
 
     pip install -e ".[train,export]"
+    python benchmarks/accuracy.py
     python benchmarks/accuracy.py --data ../shared/crema-d --split validation
     python benchmarks/accuracy.py --data ../shared/crema-d --split test \
         --checkpoint runs/crema-d --model models/crema-d --write_card
@@ -60,6 +61,7 @@ from emo_listen.errors import ModelError
 from figures import figures
 from groups import CREMA_D_TABLE, find_table, read_table, score_groups
 from hearing import hear
+from places import DATA_HELP, need_corpus
 from plots import plot_confusion, plot_reliability
 from recordings import Clip, check_labels, load_clips
 from splits import SPLITS
@@ -72,7 +74,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_arguments(parser)
-    parser.add_argument("--data", required=True, help="corpus, as train/finetune.py takes it")
+    parser.add_argument("--data", help=f"corpus, as train/finetune.py takes it ({DATA_HELP})")
     add_columns(parser)
     parser.add_argument(
         "--split", choices=SPLITS, default="validation", help="its split (default: validation)"
@@ -113,6 +115,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """
     if args.write_card and not (args.model / "README.md").is_file():
         raise ModelError(f"{args.model} has no README.md to write into: leave out --write_card")
+    args.data = need_corpus(args.data)
     table_file = args.groups or find_table(args.data)
     table = read_table(table_file) if table_file else {}
     backends = load_backends(args.checkpoint, args.model, args.threads)

@@ -13,9 +13,7 @@ from typing import Any
 from audio_cache import add_cache_dir
 from emo_listen.errors import EmoListenError
 from emo_listen.model import BUNDLED_MODEL
-
-BUNDLED_CHECKPOINT = Path("runs/crema-d-compact")
-"""Where the recipe of the bundled model leaves its checkpoint."""
+from places import BUNDLED_CHECKPOINT, find_corpus
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,8 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint",
         type=Path,
-        help="PyTorch checkpoint that the model was exported from (default: for the bundled model "
-        f"{BUNDLED_CHECKPOINT}, where its recipe has left it there)",
+        help="PyTorch checkpoint that the model was exported from (default: the bundled model's)",
     )
     add_model(parser)
 
@@ -56,15 +53,22 @@ def told_command() -> str:
     return shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
 
 
+def complete(args: argparse.Namespace) -> None:
+    """Fill in the bundled model's checkpoint, and a corpus that is found, where none is named."""
+    unnamed = "checkpoint" in args and args.checkpoint is None
+    if unnamed and args.model == BUNDLED_MODEL and BUNDLED_CHECKPOINT.is_dir():
+        args.checkpoint = BUNDLED_CHECKPOINT
+    if "data" in args and args.data is None:
+        args.data = find_corpus()
+
+
 def run_benchmark(
     parse_args: Callable[[list[str]], argparse.Namespace],
     run: Callable[[argparse.Namespace], dict[str, Any]],
 ) -> int:
     """Run a benchmark from the command line, print its JSON document, return the exit code."""
     args = parse_args(sys.argv[1:])
-    unnamed = "checkpoint" in args and args.checkpoint is None
-    if unnamed and args.model == BUNDLED_MODEL and BUNDLED_CHECKPOINT.is_dir():
-        args.checkpoint = BUNDLED_CHECKPOINT
+    complete(args)
     try:
         document = run(args)
     except EmoListenError as error:

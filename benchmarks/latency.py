@@ -14,7 +14,7 @@ Prints medians and 95th percentiles, draws them, and the last line is one JSON d
 PyTorch, ONNX fp32 and ONNX int8 of a model of HuBERT-base's shape. Its weights are random: those
 rows are of latency alone, and tell how many times faster than HuBERT-base in PyTorch each is.
 
-The speech is the corpus's validation split where --data is given, else the package's sample.
+The speech is the corpus's validation split, or the package's sample where there is no corpus.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from command import add_arguments, run_benchmark
 from hubert_base import HUBERT_BASE, write_hubert_base
 from latency_plot import plot_latency
 from parity import speech_windows
+from places import DATA_HELP, HOW_TO_GET
 from pytorch_backends import pytorch_backends
 from recordings import bundled_speech, speech_of
 from timing import interleave, machine, print_machine, summarise
@@ -51,7 +52,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_arguments(parser)
-    parser.add_argument("--data", help="corpus to take speech from (default: the bundled sample)")
+    parser.add_argument("--data", help=f"corpus to take speech from ({DATA_HELP}, else the sample)")
     parser.add_argument(
         "--windows",
         type=float,
@@ -85,6 +86,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         CorpusError: no such corpus, or it has no validation split.
         ModelError: a model cannot be loaded.
     """
+    if args.data is None:
+        print(f"No corpus: the speech is the package's sample. To get one: {HOW_TO_GET}")
     rows: list[dict[str, Any]] = []
     speech = None
     told = machine()

@@ -6,7 +6,7 @@ windows of that speech too, as `export/to_onnx.py` does, without its labels.
 Prints a table, draws accuracy against latency, and the last line is one JSON document.
 
     pip install -e ".[train,export]"
-    python benchmarks/quantization.py --checkpoint runs/crema-d-compact --data ../shared/crema-d
+    python benchmarks/quantization.py --checkpoint runs/crema-d --data ../shared/crema-d
     python benchmarks/quantization.py ... --limit 60 --only fp32 int8
 """
 
@@ -38,6 +38,7 @@ from latency_plot import plot_accuracy_against_latency
 from long_recordings import over_windows
 from metrics import ClassifierMetrics
 from parity import speech_windows
+from places import BUNDLED_CHECKPOINT, DATA_HELP, need_corpus
 from quantizations import QUANTIZATIONS
 from recordings import Clip, check_labels, join, load_clips
 from timing import Samples, interleave, machine, print_machine, summarise
@@ -51,8 +52,13 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--checkpoint", type=Path, required=True, help="PyTorch checkpoint")
-    parser.add_argument("--data", required=True, help="corpus, as train/finetune.py takes it")
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        default=BUNDLED_CHECKPOINT,
+        help="PyTorch checkpoint (default: the bundled model's own)",
+    )
+    parser.add_argument("--data", help=f"corpus, as train/finetune.py takes it ({DATA_HELP})")
     parser.add_argument("--limit", type=int, help="score about this many clips of its validation")
     parser.add_argument(
         "--only", nargs="+", choices=list(QUANTIZATIONS), help="these, and fp32 to compare with"
@@ -77,6 +83,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         CorpusError: no such corpus or split, or classes that the model does not know.
         ModelError: not a checkpoint of an audio classifier.
     """
+    args.data = need_corpus(args.data)
     model = PyTorchModel.load(args.checkpoint)
     rate = model.sampling_rate
     clips = load_clips(args.data, "validation", rate, args.limit, args.cache_dir)

@@ -3,10 +3,12 @@
 Each benchmark is run as its own command; its tables, taken from the JSON document that it ends
 with, and its pictures go to `benchmarks/results/<machine>.md` and the folder of that name.
 
-    python benchmarks/results.py --checkpoint runs/crema-d-compact --data ../shared/crema-d
+    python benchmarks/results.py
+    python benchmarks/results.py --checkpoint runs/mine --model models/mine --data recordings/
 
-Without --data speech is the package's sample and nothing is scored; without --checkpoint there is
-no PyTorch to compare with, but for HuBERT-base's shape, and no quantization.
+Without a corpus speech is the package's sample and nothing is scored; without a checkpoint, as of
+another model than the bundled one, there is no PyTorch to compare with, but for HuBERT-base's
+shape, and no quantization.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ from command import add_arguments, run_benchmark, told_command
 from emo_listen.errors import EmoListenError
 from hubert_base import HUBERT_BASE
 from material import EMO_DB, add_librispeech, add_noise
+from places import DATA_HELP
 from timing import machine, machine_line, machine_warning
 
 FOLDER = Path(__file__).resolve().parent
@@ -95,7 +98,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_arguments(parser)
-    parser.add_argument("--data", help="corpus (default: the bundled sample, nothing is scored)")
+    parser.add_argument("--data", help=f"corpus ({DATA_HELP}, else nothing is scored)")
     add_librispeech(parser)
     parser.add_argument("--emo_db", default=EMO_DB, help=f"EMO-DB (default: {EMO_DB})")
     add_noise(parser)

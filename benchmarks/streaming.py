@@ -37,6 +37,7 @@ from emo_listen.sources import PcmStream
 from graph import open_graph
 from latency_plot import plot_stream_cost
 from parity import speech_windows
+from places import DATA_HELP
 from recordings import speech_of
 from timing import Samples, machine, print_machine
 
@@ -53,7 +54,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_arguments(parser)
-    parser.add_argument("--data", help="corpus to take speech from (default: the bundled sample)")
+    parser.add_argument("--data", help=f"corpus to take speech from ({DATA_HELP}, else the sample)")
     parser.add_argument(
         "--hops", type=float, nargs="+", default=[0.25, 0.5, 1.0], help="in seconds"
     )

@@ -3,7 +3,10 @@
 The package stays small: of a folder that `to_onnx.py` wrote, and `train/calibrate.py` and
 `benchmarks/accuracy.py` completed, it takes everything but the fp32 graph.
 
-    python export/bundle.py runs/hubert-compact-crema-d
+    python export/bundle.py runs/hubert-compact
+    python export/bundle.py runs/hubert-compact --checkpoint runs/packed
+
+`--checkpoint` puts the packed checkpoint that it was exported from into the clone beside it.
 """
 
 from __future__ import annotations
@@ -16,7 +19,15 @@ from pathlib import Path
 from emo_listen import EmotionModel
 from emo_listen.errors import EmoListenError, ModelError
 from emo_listen.model import BUNDLED_MODEL
+from emo_listen.settings import ModelSettings, file_sha256
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "train"))
+
+from checkpoint import WEIGHT_FILES
 from graph import FP32, INT8
+from places import BUNDLED_CHECKPOINT
+
+WEIGHTS = WEIGHT_FILES[0]
 
 HEADING = "## ONNX"
 TOLD = f"The package brings `{INT8}` alone; the commands above make both again."
@@ -47,13 +58,35 @@ def bundle(folder: Path, target: Path) -> None:
     EmotionModel.load(target)
 
 
+def bundle_checkpoint(checkpoint: Path, folder: Path, target: Path) -> None:
+    """Replace `target` by `checkpoint`, which `export/pack_checkpoint.py` wrote.
+
+    Raises:
+        ModelError: the model in `folder` was not exported from it.
+    """
+    exported = ModelSettings.read(folder).origin.get("export", {}).get("weights_sha256", {})
+    here = {WEIGHTS: file_sha256(checkpoint / WEIGHTS)} if (checkpoint / WEIGHTS).is_file() else {}
+    if not here or exported != here:
+        raise ModelError(
+            f"{folder} was not exported from {checkpoint}: give the packed checkpoint to "
+            "export/to_onnx.py, and bundle both"
+        )
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(checkpoint, target)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run from the command line; return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folder", type=Path, help="model folder that export/to_onnx.py wrote")
     parser.add_argument("--target", type=Path, default=BUNDLED_MODEL, help="folder in the package")
+    parser.add_argument(
+        "--checkpoint", type=Path, help="packed checkpoint that it was exported from"
+    )
     args = parser.parse_args(argv)
     try:
+        if args.checkpoint:
+            bundle_checkpoint(args.checkpoint, args.folder, BUNDLED_CHECKPOINT)
         bundle(args.folder, args.target)
     except EmoListenError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -3,11 +3,12 @@
 A listening device has no PyTorch. This writes the model folder that `emo-listen --model`,
 optimum's `ORTModelForAudioClassification` and transformers.js load: the hub's own layout,
 with `onnx/model.onnx`, `onnx/model_quantized.onnx` and `emo_listen.json`. It compares both
-graphs with PyTorch on windows of real speech before it writes anything, and with `--data`
-scores all three on the recordings that training set aside to choose on.
+graphs with PyTorch on windows of real speech before it writes anything, and where there is a
+corpus scores all three on the recordings that training set aside to choose on. Without a checkpoint
+it exports the bundled model's own, and says how far the result is from the bundled graphs.
 
     pip install -e ".[train,export]"
-    python export/to_onnx.py runs/crema-d --output models/crema-d
+    python export/to_onnx.py
     python export/to_onnx.py runs/crema-d --output models/crema-d --data ../shared/crema-d
     emo-listen --model models/crema-d --device talk.flac
 
@@ -36,16 +37,18 @@ from transformers.utils import logging as transformers_logging
 
 from emo_listen import EmotionModel
 from emo_listen.errors import EmoListenError, ModelError
-from emo_listen.settings import ModelSettings
+from emo_listen.settings import ModelSettings, file_sha256
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "train"))
 
+from against_bundled import against_bundled
 from audio_cache import add_cache_dir
-from checkpoint import NEEDED_FILES, PyTorchModel
+from checkpoint import NEEDED_FILES, WEIGHT_FILES, PyTorchModel
 from clip_table import add_columns, columns_of
 from graph import FP32, INT8, OPSET, export_fp32
 from onnx_card import extend_model_card
 from parity import compare, print_parity, speech_windows
+from places import BUNDLED_CHECKPOINT, DATA_HELP, HOW_TO_GET, find_corpus
 from precision_scores import (
     AccuracyDropError,
     accuracy_drop,
@@ -78,10 +81,19 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("checkpoint", type=Path, help="folder that train/finetune.py wrote")
-    parser.add_argument("--output", type=Path, required=True, help="model folder to write")
     parser.add_argument(
-        "--data", help="corpus to compare and to score on, as train/finetune.py takes it"
+        "checkpoint",
+        type=Path,
+        nargs="?",
+        default=BUNDLED_CHECKPOINT,
+        help="folder that train/finetune.py wrote (default: the bundled model's checkpoint)",
+    )
+    parser.add_argument(
+        "--output", type=Path, help="model folder to write (default: runs/onnx/<checkpoint's name>)"
+    )
+    parser.add_argument(
+        "--data",
+        help=f"corpus to compare and to score on, as train/finetune.py takes it ({DATA_HELP})",
     )
     add_columns(parser)
     parser.add_argument(
@@ -106,7 +118,10 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         "are found by measurement and stay fp32; a little slower and larger",
     )
     add_cache_dir(parser)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    args.output = args.output or Path("runs/onnx") / args.checkpoint.resolve().name
+    args.data = args.data or find_corpus()
+    return args
 
 
 def run(args: argparse.Namespace, command: str) -> None:
@@ -148,6 +163,11 @@ def run(args: argparse.Namespace, command: str) -> None:
         settings.origin["export"] = {
             "command": command,
             "versions": {package: version(package) for package in VERSIONS},
+            "weights_sha256": {
+                name: file_sha256(args.checkpoint / name)
+                for name in WEIGHT_FILES
+                if (args.checkpoint / name).is_file()
+            },
             "opset": OPSET,
             "int8": SUMMARY + MIXED * (args.quantization == "mixed"),
             "largest_logit_difference": {
@@ -165,7 +185,9 @@ def run(args: argparse.Namespace, command: str) -> None:
             size = (args.output / name).stat().st_size
             print(f"Wrote {args.output / name} ({size / 1e6:.1f} MB)")
     if not splits:
-        print("The accuracy of int8 was not checked: give --data to check it.")
+        print(f"No corpus: int8's accuracy was not checked. To get one: {HOW_TO_GET}")
+    if args.checkpoint.resolve() == BUNDLED_CHECKPOINT:
+        print("\n".join(against_bundled(args.output, inputs)))
     if refusal:
         raise refusal
 

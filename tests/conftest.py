@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from emo_listen import EmotionModel
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = REPOSITORY.parent / "shared"
 CORPUS = SHARED / "crema-d"
+
+# Tests name their corpora: none is to be found beside the clone.
+os.environ["EMO_LISTEN_DATA"] = ""
 
 # Scripts import their siblings as plain modules, so the tests must find them the same way.
 sys.path[:0] = [str(REPOSITORY / folder) for folder in ("train", "export", "benchmarks")]

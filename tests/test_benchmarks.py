@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import tiny_checkpoints as tiny
 
 import accuracy
+import command
 import latency
 import results
 import to_onnx
@@ -264,19 +266,54 @@ def test_latency_of_what_there_is_on_the_bundled_sample(repository, models, tmp_
     assert all("speed_up" not in row for row in document["results"])
 
 
-def test_the_bundled_checkpoint_is_not_compared_with_another_model(repository, models, tmp_path):
+@pytest.fixture
+def clone(models, tmp_path, monkeypatch):
+    """A clone whose checkpoint and bundled model are tiny, with a folder of CREMA-D's names."""
     checkpoint, model = models
-    shutil.copytree(checkpoint, tmp_path / "runs" / "crema-d-compact")
-    done = run(
-        repository,
-        "latency.py",
-        *("--model", model, "--windows", 0.5, "--threads", 1, "--rounds", 2),
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "No PyTorch row: give --checkpoint" in done.stdout
-    document = json.loads(done.stdout.splitlines()[-1])
-    assert [row["backend"] for row in document["results"]] == BACKENDS[1:]
+    names = ("1009_IEO_ANG_HI", "1009_IEO_NEU_XX", "1011_IEO_SAD_HI", "1002_IEO_SAD_LO")
+    corpus = tmp_path / "crema-d" / "AudioWAV"
+    corpus.mkdir(parents=True)
+    speech = bundled_speech(16_000)
+    for i, name in enumerate(names):
+        soundfile.write(corpus / f"{name}.wav", speech[i * 16_000 : (i + 2) * 16_000], 16_000)
+    monkeypatch.setattr(command, "BUNDLED_CHECKPOINT", checkpoint)
+    monkeypatch.setattr(command, "BUNDLED_MODEL", model)
+    monkeypatch.setattr(to_onnx, "BUNDLED_CHECKPOINT", checkpoint)
+    monkeypatch.chdir(tmp_path)
+    return corpus.parent
+
+
+def test_benchmarks_without_arguments_have_all_rows(clone, monkeypatch, capsys):
+    """On the clone's checkpoint, and on the corpus that is found."""
+    monkeypatch.setenv("EMO_LISTEN_DATA", str(clone))
+    monkeypatch.setattr(sys, "argv", ["accuracy.py"])
+    assert command.run_benchmark(accuracy.parse_args, accuracy.run) == 0
+    document = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert list(document["backends"]) == BACKENDS
+    assert document["clips"] == 3  # 1002 is a training actor
+    monkeypatch.setattr(sys, "argv", ["latency.py"])
+    assert command.run_benchmark(latency.parse_args, latency.run) == 0
+    document = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert document["speech"] == "crema-d"
+    assert [row["backend"] for row in document["results"]] == BACKENDS * 6
+
+
+def test_without_a_corpus_the_command_that_gets_one_is_named(clone, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["accuracy.py"])
+    assert command.run_benchmark(accuracy.parse_args, accuracy.run) == 2
+    told = "python train/get_crema_d.py --output data/crema-d"
+    assert told in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["latency.py", "--windows", "0.5", "--threads", "1"])
+    assert command.run_benchmark(latency.parse_args, latency.run) == 0
+    out = capsys.readouterr().out
+    assert told in out
+    assert json.loads(out.splitlines()[-1])["speech"] == "bundled sample"
+
+
+def test_the_bundled_checkpoint_is_not_compared_with_another_model(models, tmp_path):
+    args = latency.parse_args(["--model", str(models[1])])
+    command.complete(args)
+    assert args.checkpoint is None
 
 
 def test_models_of_other_classes_are_not_compared(repository, models, tmp_path):

@@ -55,7 +55,7 @@ def remote(server, path: Path, **known) -> RemoteFile:
 @pytest.mark.parametrize("size", [None, len(CONTENT)])
 def test_an_interrupted_transfer_goes_on_from_its_last_byte(server, tmp_path, size):
     server.cut_after["/file"] = [300_000, 400_000]
-    seen = []
+    seen: list[int] = []
     download.download(remote(server, tmp_path / "a" / "file", size=size), seen.append)
     assert (tmp_path / "a" / "file").read_bytes() == CONTENT
     assert sum(seen) == len(CONTENT)
@@ -104,7 +104,7 @@ def test_what_an_earlier_run_left_of_another_file_is_dropped(server, tmp_path, l
 def test_a_server_without_ranges_begins_anew(server, tmp_path):
     server.ranges = False
     server.cut_after["/file"] = [300_000]
-    seen = []
+    seen: list[int] = []
     download.download(remote(server, tmp_path / "file"), seen.append)
     assert (tmp_path / "file").read_bytes() == CONTENT
     assert sum(seen) == len(CONTENT)

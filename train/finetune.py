@@ -49,6 +49,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from audio_cache import decode_corpus, print_faults
 from augment import Augmentation
+from base_model import BUNDLED, choose_base_model
 from clip_table import columns_of
 from clips import Clips, Collator
 from emo_listen.errors import EmoListenError, ModelError
@@ -79,8 +80,9 @@ def load_feature_extractor(base_model: str) -> SequenceFeatureExtractor:
         config = AutoConfig.from_pretrained(base_model)
     except (OSError, ValueError) as error:
         raise ModelError(
-            f"The base model {base_model} cannot be loaded: give --base-model a hub id that can be "
-            f"reached, or a folder with config.json and weights. ({str(error).splitlines()[0]})"
+            f"The base model {base_model} cannot be loaded: give --base_model a hub id that can be "
+            f"reached, a folder with config.json and weights, or `{BUNDLED}` for the clone's own. "
+            f"({str(error).splitlines()[0]})"
         ) from error
     try:
         extractor = AutoFeatureExtractor.from_pretrained(base_model)
@@ -114,6 +116,7 @@ def load_model(
             label2id={name: i for i, name in enumerate(label_names)},
             ignore_mismatched_sizes=True,
             output_loading_info=True,
+            dtype=torch.float32,
             **more,
         )
     except (OSError, ValueError) as error:
@@ -164,8 +167,9 @@ def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> di
         raise ModelError("--early_stopping_patience needs --load_best_model_at_end true.")
     check_report_to(args.report_to)
     resume = checkpoint_to_resume(args)
+    base_model = choose_base_model(own.base_model)
     cache_dir = Path(own.cache_dir)
-    extractor = load_feature_extractor(own.base_model)
+    extractor = load_feature_extractor(base_model)
     vary = None
     if own.augment:
         vary = Augmentation(own.augment, extractor.sampling_rate, args.seed, own.noise_dir)
@@ -185,7 +189,7 @@ def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> di
     tell_cut(splits, windows)
 
     set_seed(args.seed)
-    model = load_model(own.base_model, label_names, own.weighted_layer_sum)
+    model = load_model(base_model, label_names, own.weighted_layer_sum)
     freeze(model, own.trainable_layers)
     n_trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     n_total = sum(p.numel() for p in model.parameters())
@@ -246,8 +250,8 @@ def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> di
         write_report(
             Path(args.output_dir),
             Training(
-                base_model=public_name(own.base_model),
-                base_model_origin=origin_of(own.base_model),
+                base_model=public_name(base_model),
+                base_model_origin=origin_of(base_model),
                 licences=own.licences,
                 data=", ".join(map(public_name, own.data)),
                 command=command,

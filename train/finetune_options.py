@@ -13,6 +13,7 @@ from transformers import HfArgumentParser
 
 from audio_cache import CACHE_DIR
 from augment import PROBABILITIES
+from base_model import BUNDLED, HUBERT_BASE
 from clips import WINDOW_STEP
 from emo_listen.errors import CorpusError
 from emotion_trainer import ClipTrainingArguments
@@ -71,8 +72,12 @@ class FinetuneArguments:
         default=None,
         metadata={"help": "Column of a CSV's labels; label, emotion, class ... by default."},
     )
-    base_model: str = field(
-        default="facebook/hubert-base-ls960", metadata={"help": "Hub id or local folder."}
+    base_model: str | None = field(
+        default=None,
+        metadata={
+            "help": f"Hub id or local folder; `{BUNDLED}`: the checkpoint in the clone. By default "
+            f"{HUBERT_BASE}, or where no hub can be reached the checkpoint in the clone."
+        },
     )
     trainable_layers: int = field(
         default=2,

@@ -19,6 +19,9 @@ import shutil
 import sys
 from pathlib import Path
 
+import emo_listen  # noqa: F401  First, since it turns telemetry off.
+
+# isort: split
 from corpora import CREMA_D_NAME, CREMA_D_SPLITS
 from download import (
     RemoteFile,

@@ -53,11 +53,11 @@ def load_corpora(
             "split": split,
             "corpus": [name] * len(clips),
         }
-        columns = datasets.Dataset.from_dict(
+        joining = datasets.Dataset.from_dict(
             told, features=datasets.Features({key: datasets.Value("string") for key in told})
         )
         clips = clips.remove_columns(["speaker", "split"])
-        whole = datasets.concatenate_datasets([clips, columns], axis=1)
+        whole = datasets.concatenate_datasets([clips, joining], axis=1)
         joined.append(whole.select_columns(list(JOINED_COLUMNS)))
     return datasets.concatenate_datasets(joined)
 

@@ -7,7 +7,8 @@
 # A step whose result lies under runs/ is skipped, and training goes on from its last checkpoint,
 # so that a stopped run continues when the same command is given again. Seeds are fixed; another
 # machine's arithmetic still changes the last digits. The finished folder is
-# runs/hubert-compact-crema-d; `python export/bundle.py` puts it into the package.
+# runs/hubert-compact-crema-d, exported from the packed checkpoint runs/hubert-compact-checkpoint;
+# `python export/bundle.py MODEL --checkpoint PACKED` puts both into the package and the clone.
 #
 # First two classifiers with all six layers of Whisper-base's encoder are trained; then the compact
 # one, of four layers, from the labels and from what both think of the training clips. On two cores
@@ -25,6 +26,7 @@ cd "$(dirname "$0")/.."
 python=${PYTHON:-python}
 whisper=${TEACHER:-runs/whisper-base-encoder}
 checkpoint=runs/crema-d-compact
+packed=runs/hubert-compact-checkpoint
 model=runs/hubert-compact-crema-d
 device=()
 "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' || device=(--use_cpu)
@@ -74,8 +76,9 @@ fi
 fine_tune "$checkpoint" --base_model runs/student-4 --soft_labels runs/soft_labels.csv
 
 if [[ ! -e $model/onnx/model_quantized.onnx ]]; then
-    "$python" export/to_onnx.py "$checkpoint" --output "$model" --data "$data"
+    "$python" export/pack_checkpoint.py "$checkpoint" --output "$packed"
+    "$python" export/to_onnx.py "$packed" --output "$model" --data "$data"
 fi
 "$python" train/calibrate.py "$model" --data "$data"
-"$python" benchmarks/accuracy.py --model "$model" --checkpoint "$checkpoint" --data "$data" \
+"$python" benchmarks/accuracy.py --model "$model" --checkpoint "$packed" --data "$data" \
     --split test --write_card

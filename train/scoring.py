@@ -34,7 +34,11 @@ def score_checkpoint(
     folder: str, splits: dict[str, Clips], label_names: list[str], device: torch.device
 ) -> dict[str, Score]:
     """Load the checkpoint in `folder` and score it on each split."""
-    model = AutoModelForAudioClassification.from_pretrained(folder).to(device).eval()
+    model = (
+        AutoModelForAudioClassification.from_pretrained(folder, dtype=torch.float32)
+        .to(device)
+        .eval()
+    )
     return {name: score(model, clips, label_names, device, name) for name, clips in splits.items()}
 
 

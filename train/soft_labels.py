@@ -158,7 +158,7 @@ def load_teacher(folder: str) -> tuple[Any, Any]:
     """
     try:
         extractor = AutoFeatureExtractor.from_pretrained(folder)
-        model = AutoModelForAudioClassification.from_pretrained(folder)
+        model = AutoModelForAudioClassification.from_pretrained(folder, dtype=torch.float32)
     except (OSError, ValueError) as error:
         raise ModelError(
             f"The model {folder} cannot be loaded: give a folder that finetune.py wrote. "

@@ -106,14 +106,14 @@ def load_teacher(place: str) -> Teacher:
     try:
         config = AutoConfig.from_pretrained(place)
         if config.model_type in WAVEFORM_TYPES:
-            return WaveformTeacher(AutoModel.from_pretrained(place))
+            return WaveformTeacher(AutoModel.from_pretrained(place, dtype=torch.float32))
         if config.model_type != "whisper":
             known = ", ".join(("whisper", *WAVEFORM_TYPES))
             raise ModelError(
                 f"{place} is a {config.model_type} model; a teacher must be one of {known}"
             )
         if "WhisperEncoder" in (config.architectures or []):
-            return WhisperTeacher(WhisperEncoder.from_pretrained(place))
-        return WhisperTeacher(WhisperModel.from_pretrained(place).encoder)
+            return WhisperTeacher(WhisperEncoder.from_pretrained(place, dtype=torch.float32))
+        return WhisperTeacher(WhisperModel.from_pretrained(place, dtype=torch.float32).encoder)
     except (OSError, ValueError) as error:
         raise ModelError(f"no teacher at {place}: {error}") from error
