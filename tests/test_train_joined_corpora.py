@@ -12,6 +12,7 @@ import soundfile
 
 import emo_db
 import librispeech
+from clip_table import Columns
 from corpora import CREMA_D_SPLITS, load_corpus
 from emo_listen.errors import CorpusError
 from joined_corpora import corpus_names, load_corpora
@@ -145,3 +146,16 @@ def test_a_corpus_given_twice_is_refused_and_equal_names_are_numbered(emo_db_fol
         (tmp_path / place).mkdir(parents=True)
     places = [str(tmp_path / place) for place in ("a/clips", "b/clips", "c/clips-2")]
     assert corpus_names(places) == ["clips", "clips-2", "clips-2-2"]
+
+
+def test_named_columns_serve_every_joined_table(tmp_path):
+    tables = []
+    for name in ("one", "two"):
+        for speaker in "abc":
+            for label in ("calm", "loud"):
+                write_sound(tmp_path / name / f"{label}_{speaker}.wav")
+        rows = [f"{label}_{s}.wav,{label},{s}" for s in "abc" for label in ("calm", "loud")]
+        tables.append(tmp_path / name / f"{name}.csv")
+        tables[-1].write_text("\n".join(["what,said,speaker", *rows]) + "\n")
+    joined = load_corpora([str(table) for table in tables], columns=Columns("what", "said"))
+    assert Counter(joined["label"]) == {"calm": 6, "loud": 6}
