@@ -125,7 +125,7 @@ def test_window_and_hop_can_be_chosen(bundled_model: EmotionModel, sample_file: 
 def test_unusable_windows_are_refused(
     bundled_model: EmotionModel, sample_file: Path, window: float, hop: float
 ) -> None:
-    with pytest.raises(AudioInputError, match="unusable"):
+    with pytest.raises(AudioInputError, match=r"window|hop"):
         listen(sample_file, model=bundled_model, window=window, hop=hop)
 
 
