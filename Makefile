@@ -1,6 +1,7 @@
 # make demo   install the runtime alone into .venv and listen
 # make test   install what the tests need into .venv and run them all
 # make lint   check style and types
+# make fuzz   try 10,000 mutated inputs
 # make bench  run all benchmarks, and write benchmarks/results/<machine>.md
 
 VENV := .venv
@@ -14,7 +15,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python;
 	$$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' \
 	2>/dev/null && echo $$python && break; done)
 
-.PHONY: demo test lint bench packages
+.PHONY: demo test lint fuzz bench packages
 
 demo: $(VENV)/runtime-installed
 	@$(BIN)/python -m emo_listen.demo
@@ -26,6 +27,9 @@ lint: $(VENV)/tests-installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy runtime train export benchmarks tests examples
+
+fuzz: $(VENV)/tests-installed
+	cd tests && ../$(BIN)/python -m fuzz
 
 # For a checkpoint or a corpus elsewhere: make bench BENCH="--checkpoint runs/mine --data corpus"
 bench: $(VENV)/tests-installed

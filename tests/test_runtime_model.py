@@ -326,6 +326,16 @@ def test_loops_are_refused(operator: str, hidden: bool) -> None:
         check_network(network.SerializeToString())
 
 
+def test_names_in_a_network_do_not_reach_the_terminal_as_they_are(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "any")
+    network = onnx.load(folder / "onnx" / "model.onnx")
+    network.graph.node[0].input[0] = "\x1b[2J\nname"
+    onnx.save(network, folder / "onnx" / "model.onnx")
+    with pytest.raises(ModelError, match="cannot be loaded") as told:
+        EmotionModel.load(folder)
+    assert str(told.value).isprintable()
+
+
 @pytest.mark.parametrize("length", [0, 1, 16000])
 def test_a_network_for_one_length_of_sound_is_refused(tmp_path: Path, length: int) -> None:
     folder = write_model(tmp_path / "any")

@@ -20,7 +20,7 @@ from emo_listen.network import open_network, time_limit
 from emo_listen.rates import check_rate
 from emo_listen.settings import MAX_THREADS, UNCERTAIN, ModelSettings, file_sha256
 from emo_listen.smoothing import softmax
-from emo_listen.values import whole_number
+from emo_listen.values import one_line, whole_number
 
 if TYPE_CHECKING:
     from emo_listen.baseline import Baseline
@@ -309,7 +309,7 @@ class EmotionModel:
             logits, *rest = self._session.run(wanted, inputs, options)
         except Exception as error:
             # onnxruntime raises classes of its own that share no base but Exception.
-            raise ModelError(f"{self.file} cannot be run: {error}") from error
+            raise ModelError(f"{self.file} cannot be run: {one_line(error)}") from error
         if logits.shape != (1, len(self.labels)):
             raise ModelError(
                 f"{self.file} returned an array of shape {logits.shape} for the "

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from emo_listen.errors import ModelError
-from emo_listen.values import flag, mapping, read_json, shown, text, whole_number
+from emo_listen.values import flag, mapping, one_line, read_json, shown, text, whole_number
 
 SINGLE_LABEL = "single_label_classification"
 """The only `problem_type` whose logits a softmax turns into probabilities."""
@@ -69,7 +69,7 @@ def _checked(path: Path, read: Callable[[dict[str, Any]], T]) -> T:
     except FileNotFoundError as error:
         raise ModelError(f"{path} is missing: a model folder needs it") from error
     except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be used: {error}") from error
+        raise ModelError(f"{path} cannot be used: {one_line(error)}") from error
 
 
 def _preprocessing(values: dict[str, Any]) -> tuple[int, bool]:

@@ -11,6 +11,7 @@ import onnxruntime
 
 from emo_listen.errors import ModelError
 from emo_listen.onnx_file import check_network
+from emo_listen.values import one_line
 
 LOAD_SECONDS = 120.0
 """Longest that onnxruntime may take to load a network. A HuBERT-large of 1.3 GB takes some 5 s."""
@@ -33,7 +34,7 @@ def open_network(file: Path, threads: int) -> onnxruntime.InferenceSession:
     try:
         check_network(file.read_bytes())
     except (OSError, ValueError) as error:
-        raise ModelError(f"{file} cannot be used as ONNX: {error}") from error
+        raise ModelError(f"{file} cannot be used as ONNX: {one_line(error)}") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -50,7 +51,7 @@ def open_network(file: Path, threads: int) -> onnxruntime.InferenceSession:
             )
     except Exception as error:
         # onnxruntime raises classes of its own that share no base but Exception.
-        raise ModelError(f"{file} cannot be loaded by onnxruntime: {error}") from error
+        raise ModelError(f"{file} cannot be loaded by onnxruntime: {one_line(error)}") from error
     inputs = {node.name: node for node in session.get_inputs()}
     waveform = inputs.get("input_values")
     if waveform is None or len(waveform.shape) != 2 or waveform.type != "tensor(float)":

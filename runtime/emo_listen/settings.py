@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from emo_listen.errors import ModelError
-from emo_listen.values import finite, mapping, number, read_json, sha256_hex, shown
+from emo_listen.values import finite, mapping, number, one_line, read_json, sha256_hex, shown
 
 FILE_NAME = "emo_listen.json"
 
@@ -93,7 +93,7 @@ class ModelSettings:
         except FileNotFoundError:
             return cls()
         except (OSError, ValueError) as error:
-            raise ModelError(f"{path} cannot be used: {error}") from error
+            raise ModelError(f"{path} cannot be used: {one_line(error)}") from error
         known = {f.name for f in dataclasses.fields(cls)}
         return cls(**{name: value for name, value in values.items() if name in known})
 

@@ -120,6 +120,12 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def one_line(error: Exception, max_length: int = 400) -> str:
+    """Return an error's text as a terminal can show it: in one line, without control characters."""
+    words = " ".join(str(error).split())[:max_length]
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
+
+
 def shown(value: Any) -> str:
     """`value` as a message shows it: in ASCII, and no longer than a line."""
     if isinstance(value, dict | list):
