@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -71,8 +72,7 @@ class PyAvDecoder:
         Raises:
             DamageError: it holds no sound that is understood.
         """
-        import av
-
+        av: Any = import_module("av")
         self.name = name
         self._strict = strict
         self._errors = (av.FFmpegError, OSError, ValueError)
@@ -83,11 +83,13 @@ class PyAvDecoder:
                 if isinstance(source, Path):
                     file = stack.enter_context(source.open("rb"))
                 file.seek(0)
-                options = {"format_whitelist": CONTAINERS}
-                self._container = stack.enter_context(av.open(file, options=options))
-                if not self._container.streams.audio:
-                    raise DamageError("it holds no sound")
-                self._stream = self._container.streams.audio[0]
+                self._container = stack.enter_context(
+                    av.open(_SafeFile(file), options={"format_whitelist": CONTAINERS})
+                )
+                streams = self._container.streams.audio
+                if not streams or streams[0].codec_context is None:
+                    raise DamageError("it holds no sound that can be decoded")
+                self._stream = streams[0]
                 self.sampling_rate: int = self._stream.codec_context.sample_rate
                 self.channels: int = self._stream.codec_context.channels
             except self._errors as error:
@@ -116,6 +118,21 @@ class PyAvDecoder:
                 yield _block(frame)
         except self._errors as error:
             raise DamageError(reason(error)) from error
+
+
+class _SafeFile:
+    """A binary file for PyAV, which prints a traceback where a damaged file makes seeking fail."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.read = file.read
+        self.tell = file.tell
+        self._seek = file.seek
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        try:
+            return self._seek(offset, whence)
+        except (OSError, ValueError):
+            return -1
 
 
 class FfmpegDecoder:
