@@ -12,8 +12,10 @@ The package stays small: of a folder that `to_onnx.py` wrote, and `train/calibra
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 from emo_listen import EmotionModel
@@ -40,22 +42,55 @@ def bundle(folder: Path, target: Path) -> None:
     """Replace `target` by `folder` without its fp32 graph.
 
     Raises:
-        ModelError: there is no int8 graph, it is too large, or the folder cannot be loaded.
+        ModelError: there is no int8 graph, it is too large, the folder cannot be loaded, or
+            `target` is no place for it; nothing is then changed.
     """
     graph = folder / INT8
     if not graph.is_file():
         raise ModelError(f"{graph} is missing: export with export/to_onnx.py first")
     if graph.stat().st_size > LARGEST:
         raise ModelError(f"{graph} has {graph.stat().st_size / 1e6:.1f} MB, above 25 MB")
-    EmotionModel.load(folder, file_name=INT8)
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(folder, target, ignore=shutil.ignore_patterns(Path(FP32).name))
-    card = target / "README.md"
-    text = card.read_text(encoding="utf-8")
-    start = text.index(HEADING)
-    end = text.find("\nint8:", start)
-    card.write_text(f"{text[:end]}\n{TOLD}\n{text[end:]}", encoding="utf-8")
-    EmotionModel.load(target)
+    check_target(folder, target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".bundle-") as staging:
+        made, old = Path(staging) / "made", Path(staging) / "old"
+        shutil.copytree(folder, made, ignore=shutil.ignore_patterns(Path(FP32).name))
+        card = made / "README.md"
+        if card.is_file():
+            card.write_text(with_note(card.read_text(encoding="utf-8")), encoding="utf-8")
+        EmotionModel.load(made)
+        if target.exists():
+            target.rename(old)
+        made.rename(target)
+
+
+def check_target(folder: Path, target: Path) -> None:
+    """Refuse a target whose replacement would lose something.
+
+    Raises:
+        ModelError: it is a file, a folder of something else, or overlaps with `folder`.
+    """
+    inside, outside = target.resolve(), folder.resolve()
+    if inside == outside or inside in outside.parents or outside in inside.parents:
+        raise ModelError(f"--target {target} and {folder} overlap: name another folder")
+    if not target.exists():
+        return
+    if not target.is_dir() or (any(target.iterdir()) and not (target / "config.json").is_file()):
+        raise ModelError(f"--target {target} is no folder of a model: name another, or remove it")
+
+
+def with_note(card: str) -> str:
+    """Add `TOLD` to a card's section on ONNX: before its line on int8, or at its end."""
+    heading = re.search(f"^{HEADING}$", card, re.MULTILINE)
+    if heading is None:
+        return f"{card.rstrip()}\n\n{HEADING}\n\n{TOLD}\n"
+    section_end = re.compile(r"^## ", re.MULTILINE).search(card, heading.end())
+    end = section_end.start() if section_end else len(card)
+    line = card.find("\nint8:", heading.end(), end)
+    if line >= 0:
+        return f"{card[:line]}\n{TOLD}\n{card[line:]}"
+    rest = f"\n{card[end:]}" if card[end:] else ""
+    return f"{card[:end].rstrip()}\n\n{TOLD}\n{rest}"
 
 
 def bundle_checkpoint(checkpoint: Path, folder: Path, target: Path) -> None:

@@ -7,23 +7,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from scipy.special import softmax
 from transformers import (
+    AutoConfig,
     AutoFeatureExtractor,
     AutoModelForAudioClassification,
+    PretrainedConfig,
     PreTrainedModel,
     SequenceFeatureExtractor,
 )
 
 from emo_listen.errors import ModelError
+from emo_listen.hub import how_to_download
 from long_recordings import over_windows
 
 NEEDED_FILES = ("config.json", "preprocessor_config.json")
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
+PICKLED_FILES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+
+HARMLESS = "masked_spec_embed"
+"""Weight that only training uses, and that a checkpoint may have or lack by its config."""
 
 
 def check_checkpoint(folder: Path) -> None:
@@ -33,41 +42,93 @@ def check_checkpoint(folder: Path) -> None:
         ModelError: the folder, one of its files, or its safetensors weights are absent.
     """
     if not folder.is_dir():
-        raise ModelError(f"checkpoint {folder} is not a folder")
-    absent = [name for name in NEEDED_FILES if not (folder / name).is_file()]
-    if not any((folder / name).is_file() for name in WEIGHT_FILES):
-        absent.append(WEIGHT_FILES[0])
-    if absent:
+        raise ModelError(f"checkpoint {folder} is not a folder.{how_to_download(folder)}")
+    for name in NEEDED_FILES:
+        if not (folder / name).is_file():
+            raise ModelError(
+                f"checkpoint {folder} lacks {name}: copy it from the model that this one was "
+                "fine-tuned from, or give the folder that train/finetune.py wrote."
+            )
+    if any((folder / name).is_file() for name in WEIGHT_FILES):
+        return
+    pickled = [name for name in PICKLED_FILES if (folder / name).is_file()]
+    if pickled:
         raise ModelError(
-            f"checkpoint {folder} lacks {', '.join(absent)}. Give the folder that "
-            "train/finetune.py wrote; weights are read from safetensors only."
+            f"checkpoint {folder} has pickled weights ({pickled[0]}), which can run code when "
+            "they are read. Only safetensors are taken: load it with transformers where you "
+            "trust it, and save it with model.save_pretrained(folder)."
         )
+    raise ModelError(f"checkpoint {folder} lacks {WEIGHT_FILES[0]}: there are no weights.")
 
 
 def load_classifier(folder: Path, attn_implementation: str | None = None) -> PreTrainedModel:
     """Load the audio classifier in `folder`, in fp32 and in evaluation mode.
 
     Raises:
-        ModelError: not a checkpoint, not an audio classifier, or weights are missing from it.
+        ModelError: not a checkpoint, not an audio classifier of transformers, or one that
+            chooses no single class.
     """
     check_checkpoint(folder)
     try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        check_problem_type(folder, config)
         model, info = AutoModelForAudioClassification.from_pretrained(
             folder,
             attn_implementation=attn_implementation,
             dtype=torch.float32,
             local_files_only=True,
             output_loading_info=True,
+            trust_remote_code=False,
             use_safetensors=True,
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except ModelError:
+        raise
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise ModelError(f"checkpoint {folder} is not an audio classifier: {error}") from error
-    if info["missing_keys"]:
-        raise ModelError(
-            f"checkpoint {folder} has no weights for {', '.join(sorted(info['missing_keys']))}: "
-            "fine-tune it as a classifier first"
-        )
+    check_head(folder, model, info)
     return model.eval()
+
+
+def check_problem_type(folder: Path, config: PretrainedConfig) -> None:
+    """Refuse a model that does not choose one of several classes.
+
+    Raises:
+        ModelError: it was trained for regression or for several labels at once.
+    """
+    problem_type = config.problem_type or ("regression" if config.num_labels == 1 else None)
+    if problem_type not in (None, "single_label_classification"):
+        raise ModelError(
+            f"checkpoint {folder} was trained for {problem_type} (problem_type), so that its "
+            "outputs are no scores of classes of which one is right. Only classifiers can be "
+            "exported."
+        )
+
+
+def check_head(folder: Path, model: PreTrainedModel, info: dict[str, Any]) -> None:
+    """Refuse a checkpoint whose network is not the one that transformers makes for it.
+
+    Args:
+        folder: of the checkpoint.
+        model: what transformers made.
+        info: `output_loading_info`, as `from_pretrained` gives it.
+
+    Raises:
+        ModelError: it was saved by another class, such as one with a head of its own.
+    """
+    lacking = sorted(name for name in info["missing_keys"] if not name.endswith(HARMLESS))
+    unused = sorted(name for name in info["unexpected_keys"] if not name.endswith(HARMLESS))
+    saved_by = (model.config.architectures or [type(model).__name__])[0]
+    if not lacking and not unused and saved_by == type(model).__name__:
+        return
+    faults = [f"it was saved by the class {saved_by}"] if saved_by != type(model).__name__ else []
+    if lacking:
+        faults.append(f"it has no weights for {', '.join(lacking[:5])}")
+    if unused:
+        faults.append(f"its weights {', '.join(unused[:5])} would not be used")
+    raise ModelError(
+        f"checkpoint {folder} is not a {type(model).__name__}: {'; '.join(faults)}. Only heads of "
+        "transformers' own can be exported: fine-tune it with train/finetune.py first."
+    )
 
 
 @dataclass
@@ -88,7 +149,19 @@ class PyTorchModel:
             ModelError: as `load_classifier`.
         """
         model = load_classifier(folder)
-        extractor = AutoFeatureExtractor.from_pretrained(folder, local_files_only=True)
+        try:
+            extractor = AutoFeatureExtractor.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
+        except (OSError, ValueError) as error:
+            raise ModelError(
+                f"{folder / NEEDED_FILES[1]} tells of no feature extractor: {error}"
+            ) from error
+        if extractor.model_input_names[0] != "input_values" or extractor.feature_size != 1:
+            raise ModelError(
+                f"checkpoint {folder} takes no raw sound but {extractor.model_input_names[0]}: "
+                "give a HuBERT, wav2vec 2.0, WavLM or the like."
+            )
         return cls(model, extractor)
 
     @property

@@ -9,6 +9,7 @@ import onnxruntime
 from optimum.exporters.onnx import onnx_export_from_model
 
 from checkpoint import NEEDED_FILES, load_classifier
+from emo_listen.errors import ModelError
 from fold import fold_weight_norm
 from streamline import streamline
 
@@ -26,19 +27,25 @@ def export_fp32(checkpoint: Path, folder: Path) -> None:
     """Write the fp32 graph and the hub's configuration files of `checkpoint` into `folder`.
 
     Raises:
-        ModelError: not a checkpoint of an audio classifier.
+        ModelError: not a checkpoint of an audio classifier, or one that Optimum does not know.
     """
     # Tracing the scaled-dot-product kernel warns, and adds a few operators for nothing.
     model = load_classifier(checkpoint, attn_implementation="eager")
     fold_weight_norm(model)
     streamline(model)
-    onnx_export_from_model(
-        model,
-        folder / "onnx",
-        task="audio-classification",
-        opset=OPSET,
-        do_validation=False,  # Optimum's is on random input, ours on speech
-    )
+    try:
+        onnx_export_from_model(
+            model,
+            folder / "onnx",
+            task="audio-classification",
+            opset=OPSET,
+            do_validation=False,  # Optimum's is on random input, ours on speech
+        )
+    except (KeyError, NotImplementedError, RuntimeError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"checkpoint {checkpoint} ({type(model).__name__}) cannot be exported: {reason}"
+        ) from error
     for file in (folder / "onnx").iterdir():
         if file.suffix != ".onnx":
             file.unlink()

@@ -15,6 +15,7 @@ from emo_listen.audio import resample
 from emo_listen.blocks import float_samples
 from emo_listen.errors import AudioInputError, BaselineError, ModelError
 from emo_listen.head import Head
+from emo_listen.hub import how_to_download
 from emo_listen.model_config import ModelConfig
 from emo_listen.network import open_network, time_limit
 from emo_listen.rates import check_rate
@@ -145,8 +146,8 @@ class EmotionModel:
         if not folder.is_dir():
             raise ModelError(
                 f"{folder} is not a folder. A model is a local folder with config.json, "
-                "preprocessor_config.json and onnx/model.onnx, as export/to_onnx.py writes it; "
-                "download a model from a hub first."
+                "preprocessor_config.json and onnx/model.onnx, as export/to_onnx.py writes it."
+                f"{how_to_download(folder)}"
             )
         try:
             whole_number(threads, "threads", 1, MAX_THREADS)
