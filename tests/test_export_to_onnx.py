@@ -249,7 +249,7 @@ def test_pickled_weights_are_refused(checkpoint, tmp_path, monkeypatch, capsys):
         (folder / name).write_bytes((checkpoint / name).read_bytes())
     torch.save(tiny.make_model(tiny.COMPACT).state_dict(), folder / "pytorch_model.bin")
     assert export(monkeypatch, folder, "--output", tmp_path / "model") == 2
-    assert "safetensors only" in capsys.readouterr().err
+    assert "Only safetensors are taken" in capsys.readouterr().err
     assert not (tmp_path / "model").exists()
 
 

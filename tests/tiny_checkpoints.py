@@ -7,9 +7,29 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import HubertConfig, HubertForSequenceClassification, Wav2Vec2FeatureExtractor
+from transformers import (
+    HubertConfig,
+    HubertForSequenceClassification,
+    Wav2Vec2Config,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2ForSequenceClassification,
+    WavLMConfig,
+    WavLMForSequenceClassification,
+)
 
 LABELS = ["anger", "disgust", "fear", "happiness", "neutral", "sadness"]
+
+NARROW = {
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 128,
+    "classifier_proj_size": 32,
+    "initializer_range": 0.1,
+    "id2label": dict(enumerate(LABELS)),
+    "label2id": {label: i for i, label in enumerate(LABELS)},
+}
+"""Width and depth of every tiny model."""
 
 COMPACT = {
     "conv_dim": (32, 32, 48, 64),
@@ -36,20 +56,7 @@ BASE = {
 
 def make_model(shape: dict, seed: int = 0, **changes) -> HubertForSequenceClassification:
     torch.manual_seed(seed)
-    config = HubertConfig(
-        **{
-            "hidden_size": 64,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "intermediate_size": 128,
-            "classifier_proj_size": 32,
-            "initializer_range": 0.1,
-            "id2label": dict(enumerate(LABELS)),
-            "label2id": {label: i for i, label in enumerate(LABELS)},
-            **shape,
-            **changes,
-        }
-    )
+    config = HubertConfig(**{**NARROW, **shape, **changes})
     return HubertForSequenceClassification(config).eval()
 
 
@@ -93,3 +100,30 @@ def rescaled(
                 for reader in readers:
                     reader.weight[:, 0] /= factor
     return model
+
+
+LARGE = {
+    "conv_dim": (32,) * 7,
+    "feat_extract_norm": "layer",
+    "conv_bias": True,
+    "do_stable_layer_norm": True,
+    "num_conv_pos_embeddings": 128,
+    "num_conv_pos_embedding_groups": 16,
+}
+"""The front end of the large models, which are given an attention mask, narrower."""
+
+KINDS = {
+    "hubert": (HubertConfig, HubertForSequenceClassification),
+    "wav2vec2": (Wav2Vec2Config, Wav2Vec2ForSequenceClassification),
+    "wavlm": (WavLMConfig, WavLMForSequenceClassification),
+}
+
+
+def make_kind(kind: str, shape: dict, **changes):
+    """Make a classifier of another kind than HuBERT; the layers' weights of a sum are random."""
+    torch.manual_seed(0)
+    config, classifier = KINDS[kind]
+    model = classifier(config(**NARROW, **shape, **changes))
+    if model.config.use_weighted_layer_sum:
+        torch.nn.init.normal_(model.layer_weights)
+    return model.eval()

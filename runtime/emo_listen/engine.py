@@ -28,6 +28,7 @@ from emo_listen.events import (
 from emo_listen.gaps import GapReason
 from emo_listen.model import MIN_SECONDS, EmotionModel
 from emo_listen.references import BaselineChoice, open_reference
+from emo_listen.resampled_vad import ResampledDetector
 from emo_listen.settings import UNCERTAIN, check_window_and_hop
 from emo_listen.smoothing import MIN_LEAD, Smoother, softmax
 from emo_listen.vad import VAD_RATE, SpeechDetector, SpeechEnd, SpeechStart
@@ -97,18 +98,12 @@ class Engine:
 
         Raises:
             BaselineError: `baseline` cannot be used with this model.
-            AudioInputError: `window` or `hop` is unusable, or the model takes another rate than
-                the speech detector.
+            AudioInputError: `window` or `hop` is unusable.
         """
         try:
             check_window_and_hop(window, hop)
         except ValueError as error:
             raise AudioInputError(str(error)) from error
-        if vad and model.sampling_rate != VAD_RATE:
-            raise AudioInputError(
-                f"{model.name} takes sound at {model.sampling_rate} Hz, the speech detector at "
-                f"{VAD_RATE} Hz: give --no-vad (vad=False)"
-            )
         self._model = model
         self._rate = model.sampling_rate
         self._labels = model.labels
@@ -118,7 +113,11 @@ class Engine:
         self._first = min(self._window, round(first * self._rate))
         self._emit = emit
         self._reference = open_reference(model, baseline)
-        self._detector = SpeechDetector() if vad else None
+        self._detector: SpeechDetector | None = None
+        if vad and self._rate == VAD_RATE:
+            self._detector = SpeechDetector()
+        elif vad:
+            self._detector = ResampledDetector(self._rate)
         self._pieces: deque[NDArray[np.float32]] = deque()
         self._held = 0
         self._kept = self._window + round((FIRST_WINDOW + PRE_ROLL) * self._rate)
@@ -148,10 +147,11 @@ class Engine:
         if self._detector is None:
             if self._region is None and len(samples):
                 self._begin(self._received - len(samples))
-        else:
-            for change in self._detector.push(samples):
-                yield from self._take(change)
-        yield from self._due_windows(self._received)
+            yield from self._due_windows(self._received)
+            return
+        for change in self._detector.push(samples):
+            yield from self._take(change)
+        yield from self._due_windows(self._detector.taken)
 
     def _keep(self, samples: NDArray[np.float32]) -> None:
         """Hold `samples`, and let go of what no window will look back to."""

@@ -10,9 +10,12 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def how_to_download(place: str | Path) -> str:
-    """Return a sentence, begun by a blank, where a place that is no folder may be a hub's id."""
+    """Return a sentence, begun by a blank, where a place that is no folder may be a hub's id.
+
+    It may not where the folder that it would lie in is there.
+    """
     text = Path(place).as_posix()
-    if not HUB_ID.fullmatch(text):
+    if not HUB_ID.fullmatch(text) or Path(place).parent.is_dir():
         return ""
     name = text.split("/")[1]
     return (

@@ -103,6 +103,11 @@ class SpeechDetector:
         """Whether somebody speaks, as far as is known."""
         return self._speaking
 
+    @property
+    def taken(self) -> int:
+        """Samples taken so far."""
+        return self._known + len(self._pending)
+
     def push(self, samples: NDArray[np.float32]) -> Iterator[SpeechStart | SpeechEnd]:
         """Take `samples`, float32 (n,), and yield where speech begins and ends within them."""
         self._pending = np.concatenate((self._pending, samples))
