@@ -255,7 +255,7 @@ def _filter(
 ) -> Samples:
     """Apply a frequency response without delay; the sound around `samples` is silence."""
     length = len(samples) + rate
-    frequencies = np.fft.rfftfreq(length, 1 / rate)
+    frequencies = np.fft.rfftfreq(length, 1 / rate).astype(np.float64)
     spectrum = np.fft.rfft(samples, length) * response(frequencies)
     return np.fft.irfft(spectrum, length)[: len(samples)].astype(np.float32)
 

@@ -55,6 +55,7 @@ from listening_plot import plot_listening, plot_ordinary
 from material import add_baseline, add_data, add_librispeech, add_noise, add_split
 from noises import TEST_FOLDS, Noise, load_noises
 from ordinary_conversations import Alarms, alarms, compose_ordinary
+from places import need_corpus
 from recordings import load_clips
 from streams import Stream, Turn
 from timing import machine, print_machine
@@ -101,6 +102,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         ModelError: the model cannot be loaded, or has no card to write into.
     """
     check_card(args)
+    args.data = need_corpus(args.data)
     told = machine()
     model = EmotionModel.load(args.model)
     rate = model.sampling_rate

@@ -7,22 +7,18 @@ from pathlib import Path
 
 from degradations import Samples
 from noises import TEST_FOLDS, load_noises
+from places import DATA_HELP
 from recordings import load_clips
 from splits import SPLITS
 
-CREMA_D = "../shared/crema-d"
 LIBRISPEECH = "../shared/librispeech"
 EMO_DB = "../shared/emo-db"
 ESC_10 = Path("../shared/esc-10")
 
 
-def add_data(parser: argparse.ArgumentParser, default: str = CREMA_D) -> None:
+def add_data(parser: argparse.ArgumentParser) -> None:
     """Add the option that names the corpus of emotions."""
-    parser.add_argument(
-        "--data",
-        default=default,
-        help=f"corpus of emotions, as train/finetune.py takes it (default: {default})",
-    )
+    parser.add_argument("--data", help=f"corpus, as train/finetune.py takes it ({DATA_HELP})")
 
 
 def add_librispeech(parser: argparse.ArgumentParser) -> None:

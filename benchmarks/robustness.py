@@ -42,6 +42,7 @@ from material import (
     noise_recordings,
     plain_recordings,
 )
+from places import need_corpus
 from recordings import Clip, check_labels, load_clips
 from robustness_plot import plot_curves, plot_robustness
 from timing import machine, print_machine
@@ -96,6 +97,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         ModelError: the model cannot be loaded, or has no card to write into.
     """
     check_card(args)
+    args.data = need_corpus(args.data)
     told = machine()
     model = EmotionModel.load(args.model)
     rate = model.sampling_rate

@@ -69,6 +69,9 @@ class Stream:
             start = second % PERIOD * self.sampling_rate
             yield self._period[start : start + self.sampling_rate]
 
+    def stop(self) -> None:
+        """Do nothing: the stream ends by itself."""
+
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
     """Read the command line."""

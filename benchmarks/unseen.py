@@ -36,7 +36,7 @@ from emo_listen.model import Output
 from emo_listen.running_baseline import RunningBaseline
 from enrolment import answers_of, answers_with_baselines, clips_of_speakers, enrol, outputs_of
 from figures import INTERVAL, NEUTRAL, figures, neutral_errors
-from material import EMO_DB, add_data, add_split
+from material import EMO_DB, add_split
 from recordings import Clip, check_labels, load_clips
 from timing import machine, print_machine
 from unseen_plot import plot_unseen
@@ -66,7 +66,9 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_model(parser)
-    add_data(parser, EMO_DB)
+    parser.add_argument(
+        "--data", default=EMO_DB, help=f"corpus, as train/finetune.py takes it (default: {EMO_DB})"
+    )
     add_split(parser)
     parser.add_argument(
         "--limit", type=int, help="take about this many clips, equally many of each class"
@@ -172,6 +174,7 @@ def running(
             reference.update(outputs[index].logits, seconds)
             rows.append(index)
             shifts.append(reference.shift)
+            reference.pause()
     return answers_of(model, clips, outputs, rows, shifts)
 
 

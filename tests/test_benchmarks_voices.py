@@ -48,7 +48,7 @@ def hiss(seed: int, seconds: float = 1.0) -> np.ndarray:
 def voices() -> list[Clip]:
     """Four voices, each as loud as it is; anger is louder than a voice's ordinary speech."""
     return [
-        Clip(f"{voice}-{label}-{take}", label, volume * factor * hiss(take), voice)
+        Clip(f"{voice}-{label}-{take}", label, np.float32(volume * factor) * hiss(take), voice)
         for voice, volume in VOICES.items()
         for label, factor in LEVELS.items()
         for take in range(4)

@@ -18,10 +18,10 @@ from tqdm import tqdm
 
 from calibration import Answers
 from emo_listen import EmotionModel, SegmentEvent, WindowEvent
-from emo_listen.baseline import BaselineChoice
 from emo_listen.engine import Engine
 from emo_listen.errors import CorpusError
 from emo_listen.events import Event, LabelEvent
+from emo_listen.references import BaselineChoice
 from recordings import Clip, check_labels
 from streams import Stream, Turn, streams_of_speakers
 
