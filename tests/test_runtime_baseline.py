@@ -206,3 +206,9 @@ def test_the_running_baseline_makes_a_loud_voice_ordinary(
     assert [(e.start, e.end) for e in off] == [(e.start, e.end) for e in auto]
     known = [event.baseline_seconds for event in auto]
     assert known == sorted(known) and known[0] > 0.5
+
+
+@pytest.mark.parametrize("path", ["\ud800", "a\0b", "x" * 5000])
+def test_a_file_that_cannot_be_named_is_refused(path: str) -> None:
+    with pytest.raises(BaselineError, match="cannot be read"):
+        Baseline.load(path)

@@ -111,9 +111,9 @@ class Baseline:
         try:
             with Path(path).open("rb") as file:
                 content = file.read(LARGEST_FILE + 1)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # A name that no file can have is a ValueError.
             raise BaselineError(
-                f"{path} cannot be read: {error.strerror}. Make a baseline with "
+                f"{path} cannot be read: {getattr(error, 'strerror', error)}. Make a baseline with "
                 "emo-listen enroll --output FILE"
             ) from error
         try:
