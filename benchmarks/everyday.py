@@ -24,6 +24,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import emo_listen  # noqa: F401  First, since it turns telemetry off.
+
+# isort: split
 import numpy as np
 from tqdm import tqdm
 

@@ -23,6 +23,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import emo_listen  # noqa: F401  First, since it turns telemetry off.
+
+# isort: split
 import numpy as np
 
 sys.path += [str(Path(__file__).resolve().parents[1] / folder) for folder in ("export", "train")]

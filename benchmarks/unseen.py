@@ -22,6 +22,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import emo_listen  # noqa: F401  First, since it turns telemetry off.
+
+# isort: split
 import numpy as np
 from numpy.typing import NDArray
 

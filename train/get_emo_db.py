@@ -15,6 +15,9 @@ import sys
 import zipfile
 from pathlib import Path
 
+import emo_listen  # noqa: F401  First, since it turns telemetry off.
+
+# isort: split
 from download import RemoteFile, check_count, download_file, download_parser, run_download, writing
 from emo_db import NAME
 from emo_listen.errors import DownloadError

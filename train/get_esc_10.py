@@ -18,6 +18,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import emo_listen  # noqa: F401  First, since it turns telemetry off.
+
+# isort: split
 from download import (
     RemoteFile,
     check_count,

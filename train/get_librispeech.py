@@ -22,6 +22,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import emo_listen  # noqa: F401  First, since it turns telemetry off.
+
+# isort: split
 from tqdm import tqdm
 
 from download import RemoteFile, download_file, download_parser, run_download, writing
