@@ -37,7 +37,9 @@ def warnings(*parts: np.ndarray, block_length: int = 1024) -> list[LevelWarning]
 def test_levels_are_those_of_known_sounds() -> None:
     assert level_dbfs(tone(1, 1.0)) == pytest.approx(-3.01, abs=0.01)
     assert level_dbfs(tone(1, 0.01)) == pytest.approx(-43.01, abs=0.01)
-    assert level_dbfs(np.ones(100, np.float32)) == 0
+    assert level_dbfs(np.tile(np.float32([1, -1]), 50)) == 0
+    assert level_dbfs(tone(1, 0.01) + np.float32(0.3)) == pytest.approx(-43.01, abs=0.01)
+    assert level_dbfs(np.ones(100, np.float32)) == -120
     assert level_dbfs(np.zeros(100, np.float32)) == -120
     assert level_dbfs(np.zeros(0, np.float32)) == -120
 
@@ -47,7 +49,9 @@ def test_silence_is_told_once_after_ten_seconds() -> None:
     assert warnings(tone(3, 0.1), muted) == [LevelWarning(13, 10, "silent")]
     # An offset is no sound, and the last place of 16 bits is no microphone's noise.
     last_place = np.random.default_rng(0).integers(-1, 2, 25 * RATE) / 32768
-    assert warnings((0.2 + last_place).astype(np.float32)) == [LevelWarning(10, 10, "silent")]
+    for value in (0.2, 1.0):
+        dead = (value - np.abs(last_place)).astype(np.float32)
+        assert warnings(dead) == [LevelWarning(10, 10, "silent")]
 
 
 def test_a_quiet_microphone_or_a_pause_is_no_silence() -> None:
@@ -62,6 +66,13 @@ def test_overdriven_sound_is_told_once() -> None:
     assert warning.reason == "clipped"
     assert 20 < warning.time < 22
     assert warnings(tone(20, 0.9), overdriven(0.1), tone(20, 0.9)) == []
+
+
+def test_an_offset_changes_no_warning() -> None:
+    shifted = tone(20, 0.3) + np.float32(0.3)
+    assert warnings(shifted) == []
+    (warning,) = warnings(shifted, np.clip(overdriven(20) + np.float32(0.3), -1, 1))
+    assert warning.reason == "clipped"
 
 
 def test_warnings_of_one_kind_become_rare() -> None:

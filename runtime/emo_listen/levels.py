@@ -56,15 +56,15 @@ class LevelWarning:
 
 
 def level_dbfs(block: NDArray[np.float32]) -> float:
-    """Root mean square of `block`, float32 (n_samples,), in dB of full scale.
+    """Root mean square of `block`, float32 (n_samples,), without its offset, in dB of full scale.
 
     Returns:
-        At least -120 (also for an empty block); 0 for a square wave of amplitude 1, -3.01 for
-        such a sine.
+        At least -120 (also for an empty or constant block); 0 for a square wave of amplitude 1,
+        -3.01 for such a sine.
     """
     if len(block) == 0:
         return LEAST_DBFS
-    return _decibels(float(np.sqrt(np.mean(np.square(block, dtype=np.float64)))))
+    return max(LEAST_DBFS, float(20 * np.log10(max(block.std(dtype=np.float64), 1e-12))))
 
 
 class LevelWatch:
@@ -100,11 +100,11 @@ class LevelWatch:
     def _judge(self, frame: NDArray[np.float32]) -> list[LevelWarning]:
         self._frames += 1
         time = self._frames * self._frame_length / self._sampling_rate
-        # The deviation, not the level: an input that is dead may still have a constant offset.
-        silent = _decibels(float(frame.std(dtype=np.float64))) < SILENT_DBFS
+        silent = level_dbfs(frame) < SILENT_DBFS
         self._silent_frames = self._silent_frames + 1 if silent else 0
         silence = self._silent_frames * self._frame_length / self._sampling_rate
-        self._clipped.append(float(np.mean(np.abs(frame) >= FULL_SCALE)))
+        # An input that is stuck at full scale is dead, not overdriven.
+        self._clipped.append(0.0 if silent else float(np.mean(np.abs(frame) >= FULL_SCALE)))
         clipped = sum(self._clipped) >= CLIPPED_SHARE * (self._clipped.maxlen or 1)
         warnings = []
         if self._silent_episodes.warns(silence >= SILENT_SECONDS, time):
@@ -133,7 +133,3 @@ class _Episodes:
         self._next = time + self._pause
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
         return True
-
-
-def _decibels(amplitude: float) -> float:
-    return max(LEAST_DBFS, float(20 * np.log10(max(amplitude, 1e-12))))

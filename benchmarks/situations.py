@@ -1,0 +1,149 @@
+"""Sounds that make a detector of speech deaf: what microphones, mains, machines and wind add.
+
+Each situation takes a stream of speech and gives what a microphone there would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+Samples = NDArray[np.float32]
+
+Situation = Callable[[Samples, int, np.random.Generator], NDArray[np.floating]]
+"""Makes sound, (n_samples,), of speech (n_samples,), its rate in Hz, and a source of chance."""
+
+LEVELS = (-40, -30, -20, -15)
+"""Levels of steady sounds, in dB of full scale."""
+
+
+def amplitude(level: float) -> float:
+    """Root mean square of a level in dB of full scale."""
+    return float(10 ** (level / 20))
+
+
+def at_level(sound: NDArray[np.floating], level: float) -> NDArray[np.floating]:
+    """`sound` scaled to a level in dB of full scale, its offset taken off."""
+    sound = sound - sound.mean()
+    return sound * amplitude(level) / np.sqrt(np.square(sound).mean())
+
+
+def band_noise(
+    length: int, rate: int, low: float, high: float, generator: np.random.Generator
+) -> NDArray[np.floating]:
+    """Noise between `low` and `high` Hz, with a slope of 12 dB an octave on both sides."""
+    spectrum = np.fft.rfft(generator.standard_normal(length))
+    frequencies = np.fft.rfftfreq(length, 1 / rate)
+    falling = 1 / (1 + (frequencies / high) ** 4)
+    rising = 1 / (1 + (low / np.maximum(frequencies, 1e-3)) ** 4)
+    return np.fft.irfft(spectrum * np.sqrt(falling * rising), length)
+
+
+def harmonics(
+    length: int, rate: int, base: NDArray[np.floating] | float, amplitudes: Sequence[float],
+    generator: np.random.Generator,
+) -> NDArray[np.floating]:
+    """Sines at multiples of `base` in Hz, which may change over time, (n_samples,)."""
+    phase = 2 * np.pi * np.cumsum(np.full(length, base) if np.isscalar(base) else base) / rate
+    return np.asarray(
+        sum(
+            a * np.sin(k * phase + generator.uniform(0, 2 * np.pi))
+            for k, a in enumerate(amplitudes, 1)
+        )
+    )
+
+
+def clean(speech: Samples, _rate: int, _generator: np.random.Generator, *, gain: float = 0) -> NDArray[np.floating]:
+    """Speech `gain` dB louder."""
+    return amplitude(gain) * speech
+
+
+def offset(speech: Samples, _rate: int, _generator: np.random.Generator, *, value: float) -> NDArray[np.floating]:
+    """A converter whose zero is at `value`."""
+    return speech + value
+
+
+def hum(speech: Samples, rate: int, generator: np.random.Generator, *, frequency: float, level: float) -> NDArray[np.floating]:
+    """A sine of the mains."""
+    return speech + at_level(harmonics(len(speech), rate, frequency, [1], generator), level)
+
+
+def buzz(speech: Samples, rate: int, generator: np.random.Generator, *, level: float) -> NDArray[np.floating]:
+    """Mains with all harmonics up to 4 kHz, as rectifiers and dimmers make it."""
+    amplitudes = [1 / k for k in range(1, 81)]
+    return speech + at_level(harmonics(len(speech), rate, 50.0, amplitudes, generator), level)
+
+
+def fan(speech: Samples, rate: int, generator: np.random.Generator, *, level: float) -> NDArray[np.floating]:
+    """Air noise below 500 Hz and the tones of blades."""
+    air = at_level(band_noise(len(speech), rate, 30, 500, generator), -3)
+    blades = at_level(harmonics(len(speech), rate, 140.0, [1, 0.5, 0.25, 0.1], generator), -6)
+    return speech + at_level(air + blades, level)
+
+
+def engine(speech: Samples, rate: int, generator: np.random.Generator, *, level: float) -> NDArray[np.floating]:
+    """Firing at about 30 Hz, which goes up and down, and rumble."""
+    times = np.arange(len(speech)) / rate
+    firing = 30 + 4 * np.sin(2 * np.pi * times / 7) + np.sin(2 * np.pi * times / 1.3)
+    tones = at_level(
+        harmonics(len(speech), rate, firing, [1 / k for k in range(1, 21)], generator), -3
+    )
+    rumble = at_level(band_noise(len(speech), rate, 20, 200, generator), -3)
+    return speech + at_level(tones + rumble, level)
+
+
+def wind(speech: Samples, rate: int, generator: np.random.Generator, *, level: float) -> NDArray[np.floating]:
+    """Gusts of some tenths of a second to seconds, below 200 Hz, up to 20 dB apart."""
+    gusts = at_level(band_noise(len(speech), rate, 0.1, 1.0, generator), 0)
+    noise = at_level(band_noise(len(speech), rate, 10, 200, generator), level)
+    return speech + noise * amplitude(1) ** (6 * np.clip(gusts, -2, 2))
+
+
+def hiss(speech: Samples, _rate: int, generator: np.random.Generator, *, level: float) -> NDArray[np.floating]:
+    """White noise."""
+    return speech + at_level(generator.standard_normal(len(speech)), level)
+
+
+def stopping(speech: Samples, rate: int, generator: np.random.Generator, *, level: float, high: float) -> NDArray[np.floating]:
+    """Ten seconds of noise below `high` Hz, half a second of silence, and then the speech."""
+    noise = at_level(band_noise(10 * rate, rate, 20, high, generator), level)
+    sound = np.concatenate([noise, speech[: rate // 2] * 0 , speech])
+    return sound
+
+
+def gain_control(speech: Samples, rate: int, generator: np.random.Generator, *, most: float) -> NDArray[np.floating]:
+    """Automatic gain to -20 dBFS, which falls in 10 ms and rises by 20 dB a second to `most` dB."""
+    length = rate // 100
+    gain, factors = 0.0, []
+    for start in range(0, len(speech), length):
+        power = np.square(speech[start : start + length]).mean() + 1e-12
+        gain = min(most, gain + 0.2, -20 - 10 * np.log10(power))
+        factors.append(gain)
+    places = np.arange(len(factors)) * length
+    curve = np.interp(np.arange(len(speech)), places, factors)
+    return speech * 10 ** (curve / 20)
+
+
+def situations() -> dict[str, Situation]:
+    """All situations by name."""
+    made: dict[str, Situation] = {}
+    for level in (-20, -27, -33, -40, -45, -50, -55):
+        made[f"speech at {level} dBFS"] = partial(clean, gain=level + 33)
+    for value in (0.01, 0.03, 0.1, 0.3):
+        made[f"offset {value}"] = partial(offset, value=value)
+    for frequency in (50, 60, 100, 120):
+        for level in LEVELS:
+            made[f"hum {frequency} Hz {level} dBFS"] = partial(
+                hum, frequency=frequency, level=level
+            )
+    for name, steady in (("buzz", buzz), ("fan", fan), ("engine", engine), ("wind", wind), ("hiss", hiss)):
+        for level in LEVELS:
+            made[f"{name} {level} dBFS"] = partial(steady, level=level)
+    for high in (300, 1000, 4000):
+        made[f"noise below {high} Hz stops"] = partial(stopping, level=-12, high=high)
+    for most in (20, 30, 40):
+        made[f"gain control to {most} dB"] = partial(gain_control, most=most)
+    return made
