@@ -10,7 +10,8 @@ everyday noise at several levels; noise of the folds that training did not hear.
 by the fraction of the speech's time that has the right emotion, the emotion diarization error
 rate, the label changes for each true one, and delays: from the end of speech to the final label,
 both from the end that the segment tells and from the true one, and from its beginning to the first
-label. Noise alone must not be labelled at all.
+label. Noise alone must not be labelled at all. Then the turns heard under offset, hum, wind and the
+like (`situations.py`).
 
 In these, five turns of six are emotional. Conversations as they are (`ordinary_conversations.py`)
 are mostly ordinary speech: an actor who is as a rule neutral, and readers of LibriSpeech. Of those
@@ -59,6 +60,7 @@ from places import need_corpus
 from recordings import load_clips
 from streams import Stream, Turn
 from timing import machine, print_machine
+from turns_heard import print_situations, score_situations
 
 BLOCK = 0.02
 """Seconds of sound that the engine gets at a time, which bounds how exactly delays are known."""
@@ -89,6 +91,13 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         "--conversations", type=int, default=10, help="in each condition (default: 10)"
     )
     parser.add_argument("--turns", type=int, default=20, help="of each (default: 20)")
+    parser.add_argument(
+        "--situations",
+        type=int,
+        default=2,
+        metavar="N",
+        help="conversations of six turns in each situation (default: 2)",
+    )
     parser.add_argument("--seed", type=int, default=0)
     add_write_card(parser)
     return parser.parse_args(argv)
@@ -132,6 +141,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         for snr in ORDINARY_CONDITIONS
     ]
     silent = score_noise(model, noises)
+    heard = score_situations(clips, args.situations, args.seed) if args.situations else []
     args.output.mkdir(parents=True, exist_ok=True)
     plot_listening(rows, args.output / "listening.png")
     plot_ordinary(ordinary, args.output / "ordinary.png")
@@ -159,6 +169,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             [conversation_table(rows), ordinary_table(ordinary)],
             pictures,
         )
+    print_situations(heard)
     return {
         "benchmark": "listening",
         "model": model.name,
@@ -170,6 +181,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "results": rows,
         "ordinary": ordinary,
         "noise_alone": silent,
+        "situations": heard,
     }
 
 

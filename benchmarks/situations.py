@@ -16,6 +16,9 @@ Samples = NDArray[np.float32]
 Situation = Callable[[Samples, int, np.random.Generator], NDArray[np.floating]]
 """Makes sound, (n_samples,), of speech (n_samples,), its rate in Hz, and a source of chance."""
 
+LEVEL = -33
+"""Level of the speech in dB of full scale: someone at a metre from a microphone."""
+
 LEVELS = (-40, -30, -20, -15)
 """Levels of steady sounds, in dB of full scale."""
 
@@ -43,7 +46,10 @@ def band_noise(
 
 
 def harmonics(
-    length: int, rate: int, base: NDArray[np.floating] | float, amplitudes: Sequence[float],
+    length: int,
+    rate: int,
+    base: NDArray[np.floating] | float,
+    amplitudes: Sequence[float],
     generator: np.random.Generator,
 ) -> NDArray[np.floating]:
     """Sines at multiples of `base` in Hz, which may change over time, (n_samples,)."""
@@ -56,36 +62,48 @@ def harmonics(
     )
 
 
-def clean(speech: Samples, _rate: int, _generator: np.random.Generator, *, gain: float = 0) -> NDArray[np.floating]:
-    """Speech `gain` dB louder."""
+def clean(
+    speech: Samples, _rate: int, _generator: np.random.Generator, *, gain: float = 0
+) -> NDArray[np.floating]:
+    """Make it `gain` dB louder."""
     return amplitude(gain) * speech
 
 
-def offset(speech: Samples, _rate: int, _generator: np.random.Generator, *, value: float) -> NDArray[np.floating]:
-    """A converter whose zero is at `value`."""
+def offset(
+    speech: Samples, _rate: int, _generator: np.random.Generator, *, value: float
+) -> NDArray[np.floating]:
+    """Shift the converter's zero to `value`."""
     return speech + value
 
 
-def hum(speech: Samples, rate: int, generator: np.random.Generator, *, frequency: float, level: float) -> NDArray[np.floating]:
-    """A sine of the mains."""
+def hum(
+    speech: Samples, rate: int, generator: np.random.Generator, *, frequency: float, level: float
+) -> NDArray[np.floating]:
+    """Add a sine of the mains."""
     return speech + at_level(harmonics(len(speech), rate, frequency, [1], generator), level)
 
 
-def buzz(speech: Samples, rate: int, generator: np.random.Generator, *, level: float) -> NDArray[np.floating]:
-    """Mains with all harmonics up to 4 kHz, as rectifiers and dimmers make it."""
+def buzz(
+    speech: Samples, rate: int, generator: np.random.Generator, *, level: float
+) -> NDArray[np.floating]:
+    """Add mains with all harmonics up to 4 kHz, as rectifiers and dimmers make it."""
     amplitudes = [1 / k for k in range(1, 81)]
     return speech + at_level(harmonics(len(speech), rate, 50.0, amplitudes, generator), level)
 
 
-def fan(speech: Samples, rate: int, generator: np.random.Generator, *, level: float) -> NDArray[np.floating]:
-    """Air noise below 500 Hz and the tones of blades."""
+def fan(
+    speech: Samples, rate: int, generator: np.random.Generator, *, level: float
+) -> NDArray[np.floating]:
+    """Add air noise below 500 Hz and the tones of blades."""
     air = at_level(band_noise(len(speech), rate, 30, 500, generator), -3)
     blades = at_level(harmonics(len(speech), rate, 140.0, [1, 0.5, 0.25, 0.1], generator), -6)
     return speech + at_level(air + blades, level)
 
 
-def engine(speech: Samples, rate: int, generator: np.random.Generator, *, level: float) -> NDArray[np.floating]:
-    """Firing at about 30 Hz, which goes up and down, and rumble."""
+def engine(
+    speech: Samples, rate: int, generator: np.random.Generator, *, level: float
+) -> NDArray[np.floating]:
+    """Add firing at about 30 Hz, which goes up and down, and rumble."""
     times = np.arange(len(speech)) / rate
     firing = 30 + 4 * np.sin(2 * np.pi * times / 7) + np.sin(2 * np.pi * times / 1.3)
     tones = at_level(
@@ -95,27 +113,34 @@ def engine(speech: Samples, rate: int, generator: np.random.Generator, *, level:
     return speech + at_level(tones + rumble, level)
 
 
-def wind(speech: Samples, rate: int, generator: np.random.Generator, *, level: float) -> NDArray[np.floating]:
-    """Gusts of some tenths of a second to seconds, below 200 Hz, up to 20 dB apart."""
+def wind(
+    speech: Samples, rate: int, generator: np.random.Generator, *, level: float
+) -> NDArray[np.floating]:
+    """Add gusts of some tenths of a second to seconds, below 200 Hz, up to 20 dB apart."""
     gusts = at_level(band_noise(len(speech), rate, 0.1, 1.0, generator), 0)
     noise = at_level(band_noise(len(speech), rate, 10, 200, generator), level)
     return speech + noise * amplitude(1) ** (6 * np.clip(gusts, -2, 2))
 
 
-def hiss(speech: Samples, _rate: int, generator: np.random.Generator, *, level: float) -> NDArray[np.floating]:
-    """White noise."""
+def hiss(
+    speech: Samples, _rate: int, generator: np.random.Generator, *, level: float
+) -> NDArray[np.floating]:
+    """Add white noise."""
     return speech + at_level(generator.standard_normal(len(speech)), level)
 
 
-def stopping(speech: Samples, rate: int, generator: np.random.Generator, *, level: float, high: float) -> NDArray[np.floating]:
-    """Ten seconds of noise below `high` Hz, half a second of silence, and then the speech."""
+def stopping(
+    speech: Samples, rate: int, generator: np.random.Generator, *, level: float, high: float
+) -> NDArray[np.floating]:
+    """Precede it by ten seconds of noise below `high` Hz and half a second of silence."""
     noise = at_level(band_noise(10 * rate, rate, 20, high, generator), level)
-    sound = np.concatenate([noise, speech[: rate // 2] * 0 , speech])
-    return sound
+    return np.concatenate([noise, np.zeros(rate // 2), speech])
 
 
-def gain_control(speech: Samples, rate: int, generator: np.random.Generator, *, most: float) -> NDArray[np.floating]:
-    """Automatic gain to -20 dBFS, which falls in 10 ms and rises by 20 dB a second to `most` dB."""
+def gain_control(
+    speech: Samples, rate: int, generator: np.random.Generator, *, most: float
+) -> NDArray[np.floating]:
+    """Set gain to -20 dBFS, at most `most` dB; it falls in 10 ms, rises by 20 dB a second."""
     length = rate // 100
     gain, factors = 0.0, []
     for start in range(0, len(speech), length):
@@ -129,9 +154,9 @@ def gain_control(speech: Samples, rate: int, generator: np.random.Generator, *, 
 
 def situations() -> dict[str, Situation]:
     """All situations by name."""
-    made: dict[str, Situation] = {}
-    for level in (-20, -27, -33, -40, -45, -50, -55):
-        made[f"speech at {level} dBFS"] = partial(clean, gain=level + 33)
+    made: dict[str, Situation] = {"clean": clean}
+    for level in (-20, -27, -40, -45, -50, -55):
+        made[f"speech at {level} dBFS"] = partial(clean, gain=level - LEVEL)
     for value in (0.01, 0.03, 0.1, 0.3):
         made[f"offset {value}"] = partial(offset, value=value)
     for frequency in (50, 60, 100, 120):
@@ -139,7 +164,13 @@ def situations() -> dict[str, Situation]:
             made[f"hum {frequency} Hz {level} dBFS"] = partial(
                 hum, frequency=frequency, level=level
             )
-    for name, steady in (("buzz", buzz), ("fan", fan), ("engine", engine), ("wind", wind), ("hiss", hiss)):
+    for name, steady in (
+        ("buzz", buzz),
+        ("fan", fan),
+        ("engine", engine),
+        ("wind", wind),
+        ("hiss", hiss),
+    ):
         for level in LEVELS:
             made[f"{name} {level} dBFS"] = partial(steady, level=level)
     for high in (300, 1000, 4000):

@@ -51,5 +51,7 @@ def impulse_response(cut_off: float, length: int) -> NDArray[np.float64]:
     feedback = 2 * (k * k - 1) * scale, (1 - math.sqrt(2) * k + k * k) * scale
     response = np.zeros(length + 2)
     for n, entered in enumerate([1.0, -2.0, 1.0, *[0.0] * (length - 3)]):
-        response[n + 2] = scale * entered - feedback[0] * response[n + 1] - feedback[1] * response[n]
+        response[n + 2] = (
+            scale * entered - feedback[0] * response[n + 1] - feedback[1] * response[n]
+        )
     return response[2:]
