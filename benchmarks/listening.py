@@ -10,13 +10,13 @@ everyday noise at several levels; noise of the folds that training did not hear.
 by the fraction of the speech's time that has the right emotion, the emotion diarization error
 rate, the label changes for each true one, and delays: from the end of speech to the final label,
 both from the end that the segment tells and from the true one, and from its beginning to the first
-label. Noise alone must not be labelled at all. Then the turns heard under offset, hum, wind and the
-like (`situations.py`).
+label. Noise alone must not be labelled at all.
 
 In these, five turns of six are emotional. Conversations as they are (`ordinary_conversations.py`)
 are mostly ordinary speech: an actor who is as a rule neutral, and readers of LibriSpeech. Of those
 are told the false alarms an hour (segments with an emotion where there is none) and the detection
-rate (emotional turns that have their emotion for at least half of their time).
+rate (emotional turns that have their emotion for at least half of their time). Last come the turns
+heard under offset, hum, wind and the like (`situations.py`).
 
     pip install -e ".[train,export]"
     python benchmarks/listening.py --data ../shared/crema-d --noise ../shared/esc-10 \
@@ -92,11 +92,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--turns", type=int, default=20, help="of each (default: 20)")
     parser.add_argument(
-        "--situations",
-        type=int,
-        default=2,
-        metavar="N",
-        help="conversations of six turns in each situation (default: 2)",
+        "--situations", type=int, default=2, help="conversations in each situation (default: 2)"
     )
     parser.add_argument("--seed", type=int, default=0)
     add_write_card(parser)

@@ -67,7 +67,7 @@ def score_situations(
     made = situations()
     rows = []
     for number, name in enumerate(tqdm(chosen or list(made), desc="situations")):
-        pairs = []
+        pairs: list[tuple[bool, bool]] = []
         for n in range(conversations):
             generator = np.random.default_rng([seed, number, n])
             samples, turns = in_situation(made[name], clips, generator)
@@ -132,6 +132,8 @@ def turns_found(
 
 def print_situations(rows: Sequence[dict[str, Any]]) -> None:
     """Print a table of the turns heard in each situation."""
+    if not rows:
+        return
     table = Table(title=f"Turns heard, speech at {LEVEL} dBFS unless told otherwise")
     for heading in ("", "turns", "heard", "by Silero alone", "lost"):
         table.add_column(heading, justify="right" if heading else "left")

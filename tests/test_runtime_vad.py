@@ -121,9 +121,12 @@ def test_the_network_is_not_asked_about_a_steady_background(
     detector = SpeechDetector()
     asked = []
     network = detector._network.process_samples
-    monkeypatch.setattr(
-        detector._network, "process_samples", lambda samples: asked.append(1) or network(samples)
-    )
+
+    def count(samples: list[float]) -> float:
+        asked.append(samples)
+        return network(samples)
+
+    monkeypatch.setattr(detector._network, "process_samples", count)
     assert list(detector.push(background[: 3 * VAD_RATE])) == []
     learning = len(asked)
     assert list(detector.push(background[3 * VAD_RATE :])) == []
