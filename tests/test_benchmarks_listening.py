@@ -14,10 +14,8 @@ import soundfile
 from conversations import compose
 from diarization import agreement
 from emo_listen import SegmentEvent
-from emo_listen.audio import load_audio
 from emo_listen.errors import CorpusError
 from emo_listen.events import ProvisionalEvent
-from emo_listen.vad import SpeechDetector
 from listening import delays_of_final_labels, delays_of_first_labels, held_windows
 from noises import load_noises
 from ordinary_conversations import (
@@ -30,7 +28,6 @@ from ordinary_conversations import (
 )
 from recordings import Clip
 from streams import ROOM, Turn, speech_bounds
-from turns_heard import score_situations
 
 RATE = 16000
 
@@ -228,47 +225,3 @@ def test_a_short_soak(repository: Path, tmp_path: Path):
     document = run(repository, "soak.py", "--hours", 0.4, "--output", tmp_path)
     assert document["segments"] % 12 == 0 and document["segments"] > 0
     assert document["largest_drift_samples"] == 0
-
-
-def spoken(sample_file: Path) -> list[Clip]:
-    """Four sentences of the synthetic voice, a quarter of a second of silence around each."""
-    speech = load_audio(sample_file, RATE)
-    places = [change.at for change in SpeechDetector().push(speech)]
-    sentences = [
-        (start, end)
-        for start, end in zip(places[::2], places[1::2], strict=True)
-        if end - start > RATE
-    ]
-    around = RATE // 4
-    return [
-        Clip(f"{n}", "neutral", speech[max(0, start - around) : end + around], f"{n % 2}")
-        for n, (start, end) in enumerate(sentences[:4])
-    ]
-
-
-@pytest.mark.parametrize(
-    "situation",
-    [
-        "clean",
-        "speech at -55 dBFS",
-        "offset 0.1",
-        "offset 0.3",
-        "hum 50 Hz -20 dBFS",
-        "hum 60 Hz -15 dBFS",
-        "hum 100 Hz -20 dBFS",
-        "hum 120 Hz -15 dBFS",
-        "buzz -30 dBFS",
-        "fan -30 dBFS",
-        "engine -30 dBFS",
-        "wind -30 dBFS",
-        "hiss -40 dBFS",
-        "noise below 300 Hz stops",
-        "gain control to 30 dB",
-    ],
-)
-def test_the_gate_costs_no_turn_that_the_network_alone_would_hear(
-    sample_file: Path, situation: str
-) -> None:
-    (row,) = score_situations(spoken(sample_file), 1, 0, [situation])
-    assert row["turns"] == row["heard"] == 4
-    assert row["lost"] == 0

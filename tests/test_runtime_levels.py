@@ -37,7 +37,7 @@ def warnings(*parts: np.ndarray, block_length: int = 1024) -> list[LevelWarning]
 def test_levels_are_those_of_known_sounds() -> None:
     assert level_dbfs(tone(1, 1.0)) == pytest.approx(-3.01, abs=0.01)
     assert level_dbfs(tone(1, 0.01)) == pytest.approx(-43.01, abs=0.01)
-    assert level_dbfs(np.tile(np.float32([1, -1]), 50)) == 0
+    assert level_dbfs(np.tile(np.array([1, -1], np.float32), 50)) == 0
     assert level_dbfs(tone(1, 0.01) + np.float32(0.3)) == pytest.approx(-43.01, abs=0.01)
     assert level_dbfs(np.ones(100, np.float32)) == -120
     assert level_dbfs(np.zeros(100, np.float32)) == -120

@@ -81,7 +81,7 @@ def test_only_loud_rumble_is_filtered_off() -> None:
         given = np.concatenate(
             [
                 detector._without_rumble(chunk)
-                for chunk in (voice + hum)[: 90 * CHUNK].reshape(-1, CHUNK)
+                for chunk in (voice + hum).astype(np.float32)[: 90 * CHUNK].reshape(-1, CHUNK)
             ]
         )
         last = slice(60 * CHUNK, 90 * CHUNK)
@@ -89,7 +89,8 @@ def test_only_loud_rumble_is_filtered_off() -> None:
 
 
 def changes(samples: np.ndarray, block: int) -> list[SpeechStart | SpeechEnd]:
-    detector, found = SpeechDetector(), []
+    detector = SpeechDetector()
+    found: list[SpeechStart | SpeechEnd] = []
     for start in range(0, len(samples), block):
         found += detector.push(samples[start : start + block])
     return found
