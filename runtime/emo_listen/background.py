@@ -28,7 +28,9 @@ it."""
 
 MARGIN = 2.5
 """Mean over the bands of the dB by which they exceed the background, from which on a chunk is
-shown to the network. Steady noises of all kinds reach it in 1 % of chunks."""
+shown to the network. Steady noises reach it in 1 to 3 % of chunks; with the chunks before them the
+network then takes up to 0.5 % of a core. Of 849 turns in 53 situations that the network alone
+hears, 2 were lost (with all sound filtered at 100 Hz, which added 46)."""
 
 FALL = 6.0
 """dB above the present level to which each band of the background falls at once. Steady noise
