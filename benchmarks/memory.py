@@ -117,7 +117,7 @@ def start(name: str, command: list[str]) -> tuple[float, float]:
     """
     begin = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-c", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-P", "-c", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert process.stdout is not None
     line = process.stdout.readline()
