@@ -176,7 +176,7 @@ def test_a_process_that_dies_costs_one_file(tmp_path: Path, sample_file: Path) -
         files.append(str(shutil.copy(sample_file, tmp_path / f"{number}.ogg")))
     hearing = Hearing(None, 3.0, 0.5, True, "segments")
     finished: dict[str, str | None] = {}
-    reports = analyse_files(files, hearing=hearing, jobs=1, folder=tmp_path)
+    reports = analyse_files([[file] for file in files], hearing=hearing, jobs=1, folder=tmp_path)
     for report in reports:
         if not finished and not report.done:
             (worker,) = multiprocessing.active_children()

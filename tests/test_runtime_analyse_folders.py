@@ -238,7 +238,7 @@ def test_a_full_disk_is_no_fault_of_the_file(talk: Path, tmp_path: Path) -> None
     (tmp_path / "kept").mkdir()
     hearing = workers.Hearing(None, 3.0, 0.5, True, "segments")
     reports = workers.analyse_files(
-        [str(talk)], hearing=hearing, jobs=1, folder=tmp_path / "absent"
+        [[str(talk)]], hearing=hearing, jobs=1, folder=tmp_path / "absent"
     )
     with pytest.raises(OutputError, match="absent cannot be written: No such file or directory"):
         list(reports)
@@ -250,7 +250,9 @@ def test_a_process_that_stalls_costs_one_file(
     files = [str(shutil.copy(talk, f"talks/{number}.wav")) for number in range(2)]
     hearing = workers.Hearing(None, 3.0, 0.5, True, "segments")
     errors: dict[str, str | None] = {}
-    for report in workers.analyse_files(files, hearing=hearing, jobs=1, folder=tmp_path):
+    for report in workers.analyse_files(
+        [[f] for f in files], hearing=hearing, jobs=1, folder=tmp_path
+    ):
         if report.done:
             errors[report.file] = report.error
         elif not errors:

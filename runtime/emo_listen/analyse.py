@@ -18,11 +18,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from emo_listen.audformat_folder import check_audformat_folder, write_audformat
-from emo_listen.errors import OutputError
+from emo_listen.errors import BaselineError, OutputError
 from emo_listen.events import LabelEvent, SegmentEvent, WindowEvent
+from emo_listen.grouping import group_digest, group_files, grouping
 from emo_listen.journal import Journal, LinesOnStandardOutput
 from emo_listen.model import EmotionModel
 from emo_listen.options import add_model_options, in_range
+from emo_listen.references import open_reference
 from emo_listen.settings import MAX_THREADS, file_sha256
 from emo_listen.sinks.csv_rows import LEADING_COLUMNS
 from emo_listen.sound_files import find_sound_files
@@ -35,6 +37,11 @@ FORMATS = {".jsonl": "jsonl", ".csv": "csv", "": "audformat"}
 """Format that the end of `--output` means."""
 
 EPILOG = """\
+With --baseline auto, each file is taken for one voice, whose ordinary speech is estimated from all
+of it before anything is labelled; --group-by takes the files of a folder, or those with the same
+match in their path, for one voice: --group-by folder, --group-by 'speaker(\\d+)'. A file whose path
+has no match stands alone. One process hears a voice, so that --jobs helps where there are several.
+
 Without --output, the results are JSON Lines on standard output: for each file its segments, each
 with its file, and one closing line; an unreadable file has one line of type error. results.jsonl
 has the same, in the order of the files' names. results.csv has the same as rows, with a column for
@@ -74,6 +81,12 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
         help="files at a time, each on one CPU thread (default: the cores, %(default)s)",
     )
     add_model_options(parser)
+    parser.add_argument(
+        "--group-by",
+        type=_checked_grouping,
+        metavar="folder|PATTERN",
+        help="which files are of one voice (default: each stands alone)",
+    )
     return parser.parse_args(argv)
 
 
@@ -92,13 +105,17 @@ def run(args: argparse.Namespace) -> int:
     model = EmotionModel.load(args.model)
     window = model.settings.window if args.window is None else args.window
     hop = min(model.settings.hop, window) if args.hop is None else args.hop
-    hearing = Hearing(args.model, window, hop, args.vad, args.emit)
-    header = _header(model, hearing)
+    open_reference(model, args.baseline)
+    if args.group_by and (args.baseline != "auto" or model.head is None):
+        raise BaselineError("--group-by needs --baseline auto, and a model that takes a baseline")
+    hearing = Hearing(args.model, window, hop, args.vad, args.emit, args.baseline)
+    header = _header(model, hearing, args.group_by)
+    groups = group_files(files, grouping(args.group_by)) if args.group_by else [[f] for f in files]
     if output is None:
-        return _analyse(files, unreadable, LinesOnStandardOutput(header), hearing, args.jobs)
+        return _analyse(groups, unreadable, LinesOnStandardOutput(header), hearing, args.jobs)
     path = output if form == "jsonl" else output.with_name(output.name + ".journal")
     journal = Journal(path, header)
-    code = _analyse(files, unreadable, journal, hearing, args.jobs)
+    code = _analyse(groups, unreadable, journal, hearing, args.jobs)
     if code == INTERRUPTED:
         print("Give the same command again to go on from here.", file=sys.stderr)
         return code
@@ -114,7 +131,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _analyse(
-    files: list[str],
+    groups: list[list[str]],
     unreadable: dict[str, str],
     results: Journal | LinesOnStandardOutput,
     hearing: Hearing,
@@ -125,7 +142,7 @@ def _analyse(
         print(f"{folder} {reason}", file=sys.stderr)
         results.append(None, {"type": "error", "file": folder, "error": f"{folder} {reason}"})
     try:
-        failed = _analyse_missing(files, results, hearing, jobs)
+        failed = _analyse_missing(groups, results, hearing, jobs)
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return INTERRUPTED
@@ -133,13 +150,24 @@ def _analyse(
 
 
 def _analyse_missing(
-    files: list[str], results: Journal | LinesOnStandardOutput, hearing: Hearing, jobs: int
+    groups: list[list[str]], results: Journal | LinesOnStandardOutput, hearing: Hearing, jobs: int
 ) -> int:
-    """Analyse what the results lack; return how many of the files cannot be read."""
-    states = {file: _state(file) for file in files}
-    missing = [file for file in files if not _is_done(results.closing(file), states[file])]
-    if len(missing) < len(files):
-        print(f"Done already: {len(files) - len(missing)} of {len(files)} files.", file=sys.stderr)
+    """Analyse the groups that the results lack; return how many files cannot be read."""
+    states = {file: _state(file) for group in groups for file in group}
+    for group in groups:
+        if len(group) > 1:
+            digest = group_digest(group, states)
+            for file in group:
+                states[file] = {**states[file], "group": digest}
+    lacking = [
+        group
+        for group in groups
+        if not all(_is_done(results.closing(file), states[file]) for file in group)
+    ]
+    missing = [file for group in lacking for file in group]
+    if len(missing) < len(states):
+        done = len(states) - len(missing)
+        print(f"Done already: {done} of {len(states)} files.", file=sys.stderr)
     console = Console(stderr=True, highlight=False)
     columns = (
         BarColumn(None),
@@ -155,7 +183,7 @@ def _analyse_missing(
         tempfile.TemporaryDirectory(prefix="emo-listen-") as folder,
         Progress(*columns, console=console, disable=quiet) as bar,
         contextlib.closing(
-            analyse_files(missing, hearing=hearing, jobs=jobs, folder=Path(folder))
+            analyse_files(lacking, hearing=hearing, jobs=jobs, folder=Path(folder))
         ) as reports,
     ):
         total = sum(states[file]["size"] for file in missing)
@@ -186,7 +214,7 @@ def _analyse_missing(
     return failed
 
 
-def _state(file: str) -> dict[str, int]:
+def _state(file: str) -> dict[str, Any]:
     """Return size and time of a file, by which a later run knows it unchanged."""
     try:
         stat = os.stat(file)
@@ -195,11 +223,14 @@ def _state(file: str) -> dict[str, int]:
     return {"size": stat.st_size, "modified_ns": stat.st_mtime_ns}
 
 
-def _is_done(closing: dict[str, Any] | None, state: dict[str, int]) -> bool:
+def _is_done(closing: dict[str, Any] | None, state: dict[str, Any]) -> bool:
     return closing is not None and {**closing, **state, "type": "file"} == closing
 
 
-def _header(model: EmotionModel, hearing: Hearing) -> dict[str, Any]:
+def _header(model: EmotionModel, hearing: Hearing, group_by: str | None) -> dict[str, Any]:
+    baseline = hearing.baseline
+    if baseline not in ("auto", "off"):
+        baseline = file_sha256(Path(baseline))
     return {
         "type": "analysis",
         "version": version("emo-listen"),
@@ -209,6 +240,8 @@ def _header(model: EmotionModel, hearing: Hearing) -> dict[str, Any]:
         "hop": hearing.hop,
         "vad": hearing.vad,
         "emit": hearing.emit,
+        "baseline": baseline,
+        "group_by": group_by,
     }
 
 
@@ -257,6 +290,11 @@ def _label_rows(journal: Journal) -> Iterator[tuple[str, LabelEvent]]:
         if kind in ("segment", "window"):
             file = row.pop("file")
             yield file, (SegmentEvent if kind == "segment" else WindowEvent)(**row)
+
+
+def _checked_grouping(text: str) -> str:
+    grouping(text)
+    return text
 
 
 def _usable_cores() -> int:

@@ -1,7 +1,8 @@
 """Processes that analyse files, each with a model of its own.
 
-A file that kills its process, as a damaged one can in a decoder, costs that file alone: it is
-named, and another process goes on with the rest.
+Files of one voice are a group, which one process hears as a whole. A file that kills its process,
+as a damaged one can in a decoder, costs that file alone: it is named, and another process goes on
+with the rest.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import multiprocessing
 import os
 import signal
 import time
+import uuid
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -19,14 +21,19 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from emo_listen.errors import EmoListenError, OutputError
-from emo_listen.events import Emit, ProvisionalEvent, StatusEvent
+from emo_listen.events import Emit, Event, ProvisionalEvent, StatusEvent
 from emo_listen.listener import listen
 from emo_listen.model import EmotionModel
+from emo_listen.references import BaselineChoice
 from emo_listen.sinks.jsonl import event_row
 from emo_listen.sources import AudioFile
+from emo_listen.two_passes import FirstPass, SecondPass, voice_of
 
 PROGRESS_SECONDS = 2.0
 """Sound between two reports of how far a file has been heard, in seconds."""
+
+FIRST_PASS = 0.8
+"""Share of the work that the first of two passes is: the second runs no network."""
 
 STALLED_SECONDS = 600.0
 """Time without such a report after which a process is ended, in seconds: a hundred times what the
@@ -51,6 +58,9 @@ class Hearing:
 
     emit: Emit
     """Which labels are kept."""
+
+    baseline: str = "auto"
+    """What a group is judged relative to: `auto` for the voice in it, `off`, or a file."""
 
 
 @dataclass(frozen=True)
@@ -83,22 +93,25 @@ class Progress:
 class _Worker:
     process: BaseProcess
     connection: Connection
+    files: list[str]
+    """The group that it is at work on, without what is done."""
+
     file: str | None = None
-    """What it is at work on."""
+    """Which of them it hears."""
 
     reported: float = 0.0
     """When it last told how far it is, in seconds of `time.monotonic`."""
 
 
 def analyse_files(
-    files: Sequence[str], *, hearing: Hearing, jobs: int, folder: Path
+    groups: Sequence[Sequence[str]], *, hearing: Hearing, jobs: int, folder: Path
 ) -> Generator[Progress, None, None]:
     """Analyse files in parallel; yield how far each has come.
 
     Closing the iterator ends the processes.
 
     Args:
-        files: The sound files.
+        groups: The sound files; with `baseline` `auto`, those of a group are of one voice.
         hearing: What they are heard with.
         jobs: Processes, each of one thread.
         folder: Where the events of files are kept until they are taken.
@@ -108,7 +121,7 @@ def analyse_files(
     """
     # Forked processes would share the locks of onnxruntime's and rich's threads.
     context = multiprocessing.get_context("spawn")
-    waiting = list(reversed(files))
+    waiting = [list(group) for group in reversed(groups)]
     workers: dict[Connection, _Worker] = {}
 
     def start() -> None:
@@ -117,22 +130,23 @@ def analyse_files(
         with _safe_import_path():
             process.start()
         theirs.close()
-        workers[ours] = _Worker(process, ours)
+        workers[ours] = _Worker(process, ours, [])
         give(workers[ours])
 
     def give(worker: _Worker) -> None:
-        worker.file = waiting.pop() if waiting else None
+        worker.files = waiting.pop() if waiting else []
+        worker.file = worker.files[0] if worker.files else None
         worker.reported = time.monotonic()
         # Where it has died, reading from it will tell.
         with contextlib.suppress(BrokenPipeError):
-            worker.connection.send(worker.file)
-        if worker.file is None:
+            worker.connection.send(worker.files)
+        if not worker.files:
             del workers[worker.connection]
             worker.connection.close()
             worker.process.join()
 
     try:
-        for _ in range(min(jobs, len(files))):
+        for _ in range(min(jobs, len(groups))):
             start()
         while workers:
             ready = wait(list(workers), timeout=STALLED_SECONDS)
@@ -151,6 +165,9 @@ def analyse_files(
                     if _is_stalled(worker):
                         reason = f"nothing came of it for {STALLED_SECONDS:.0f} s"
                     yield Progress(worker.file, 0.0, done=True, error=reason)
+                    worker.files.remove(worker.file)
+                    if worker.files:
+                        waiting.append(worker.files)
                     if waiting:
                         start()
                     continue
@@ -158,8 +175,14 @@ def analyse_files(
                 if progress.unwritten is not None:
                     raise OutputError(f"{folder} cannot be written: {progress.unwritten}")
                 yield progress
+                if progress.events is not None:
+                    progress.events.unlink()
+                worker.file = progress.file
                 if progress.done:
-                    give(worker)
+                    worker.files.remove(progress.file)
+                    worker.file = worker.files[0] if worker.files else None
+                    if not worker.files:
+                        give(worker)
     finally:
         for worker in workers.values():
             worker.process.terminate()
@@ -171,53 +194,98 @@ def _is_stalled(worker: _Worker) -> bool:
 
 
 def _work(connection: Connection, hearing: Hearing, folder: Path) -> None:
-    """Analyse the files whose names come, until None comes or the parent is gone."""
+    """Analyse the files whose names come, until no more come or the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us.
     model = EmotionModel.load(hearing.model)
     try:
-        while (file := connection.recv()) is not None:
-            _analyse(file, connection, model, hearing, folder)
+        while files := connection.recv():
+            _analyse_group(files, connection, model, hearing, folder)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # The parent was killed: what was not finished is done by the next run.
 
 
-def _analyse(
-    file: str, connection: Connection, model: EmotionModel, hearing: Hearing, folder: Path
+def _analyse_group(
+    files: list[str], connection: Connection, model: EmotionModel, hearing: Hearing, folder: Path
 ) -> None:
-    seconds = position = 0.0
+    """Analyse files, with `auto` in two passes: for the voice's baseline, and relative to it."""
+    if hearing.baseline != "auto" or model.head is None:
+        for file in files:
+            _analyse(file, connection, model, hearing, folder, hearing.baseline)
+        return
+    passes = {}
+    for file in files:
+        connection.send(Progress(file, 0.0))
+        passes[file] = FirstPass(model)
+        # What is wrong with a file, the second pass tells.
+        with contextlib.suppress(EmoListenError, MemoryError):
+            for _ in _hear(AudioFile(file), file, connection, model, hearing, passes[file]):
+                pass
+    voice = voice_of(model, passes.values())
+    for file, heard in passes.items():
+        _analyse(file, connection, SecondPass(model, heard), hearing, folder, voice)
+
+
+def _analyse(
+    file: str,
+    connection: Connection,
+    model: EmotionModel,
+    hearing: Hearing,
+    folder: Path,
+    baseline: BaselineChoice,
+) -> None:
+    """Hear a file, keep its events in `folder`, and tell the parent."""
+    source: AudioFile | None = None
     error: str | None = None
-    events = folder / f"{multiprocessing.current_process().pid}.jsonl"
+    events = folder / f"{uuid.uuid4().hex}.jsonl"
     try:
         with events.open("w", encoding="utf-8") as lines:
             try:
                 source = AudioFile(file)
-                for event in listen(
-                    source,
-                    model=model,
-                    window=hearing.window,
-                    hop=hearing.hop,
-                    vad=hearing.vad,
-                    emit=hearing.emit,
-                    status=True,
-                ):
-                    position = source.position
-                    if isinstance(event, StatusEvent):
-                        if event.time - seconds >= PROGRESS_SECONDS:
-                            seconds = event.time
-                            share = min(1.0, position / source.duration) if source.duration else 0.0
-                            connection.send(Progress(file, seconds, share))
-                    elif not isinstance(event, ProvisionalEvent):
+                for event in _hear(source, file, connection, model, hearing, baseline):
+                    if not isinstance(event, ProvisionalEvent):
                         row = {"type": event.type, "file": file, **event_row(event)}
                         lines.write(json.dumps(row) + "\n")
-                position = source.position
             except EmoListenError as unreadable:
                 error = str(unreadable)
             except MemoryError:
                 error = f"{file} needs more memory than there is"
     except OSError as unwritten:
-        connection.send(Progress(file, seconds, unwritten=unwritten.strerror))
+        connection.send(Progress(file, 0.0, unwritten=unwritten.strerror))
     else:
+        position = 0.0 if source is None else source.position
         connection.send(Progress(file, position, done=True, events=events, error=error))
+
+
+def _hear(
+    source: AudioFile,
+    file: str,
+    connection: Connection,
+    model: EmotionModel,
+    hearing: Hearing,
+    baseline: BaselineChoice,
+) -> Iterator[Event]:
+    """Yield a file's events but status, by which the parent is told how far it is."""
+    if isinstance(baseline, FirstPass):
+        done, part = 0.0, FIRST_PASS
+    else:
+        done, part = (FIRST_PASS, 1 - FIRST_PASS) if isinstance(model, SecondPass) else (0.0, 1.0)
+    reported = 0.0
+    for event in listen(
+        source,
+        model=model,
+        window=hearing.window,
+        hop=hearing.hop,
+        vad=hearing.vad,
+        emit=hearing.emit,
+        baseline=baseline,
+        status=True,
+    ):
+        if not isinstance(event, StatusEvent):
+            yield event
+        elif event.time - reported >= PROGRESS_SECONDS:
+            reported = event.time
+            share = min(1.0, source.position / source.duration) if source.duration else 0.0
+            connection.send(Progress(file, part * reported, done + part * share))
 
 
 @contextlib.contextmanager
