@@ -11,8 +11,9 @@ from tiny_models import HEAD, LABELS, write_head_model
 
 from emo_listen import Baseline, EmotionModel, SegmentEvent, WindowEvent, listen
 from emo_listen.audio import load_audio
+from emo_listen.engine import Engine
 from emo_listen.errors import AudioInputError, BaselineError, ModelError
-from emo_listen.events import LabelEvent
+from emo_listen.events import Event, LabelEvent
 from emo_listen.head import Head
 
 RATE = 16000
@@ -192,20 +193,42 @@ def test_a_stream_is_judged_relative_to_a_baseline(
         assert event.confidence == pytest.approx(expected.confidence, abs=1e-4)
 
 
-def test_the_running_baseline_makes_a_loud_voice_ordinary(
-    model: EmotionModel, sample_file: Path
+@pytest.mark.parametrize("vad", [True, False])
+def test_the_running_baseline_depends_on_the_samples_alone(
+    model: EmotionModel, sample_file: Path, vad: bool
 ) -> None:
-    def labels(baseline: str) -> list[LabelEvent]:
-        return [
-            event
-            for event in listen(sample_file, model=model, baseline=baseline)
-            if isinstance(event, SegmentEvent)
-        ]
+    samples = load_audio(sample_file, RATE)
 
-    off, auto = labels("off"), labels("auto")
-    assert [(e.start, e.end) for e in off] == [(e.start, e.end) for e in auto]
-    known = [event.baseline_seconds for event in auto]
+    def heard(block: int) -> list[Event]:
+        engine = Engine(model, window=3.0, hop=0.5, vad=vad, emit="segments", baseline="auto")
+        events: list[Event] = []
+        for start in range(0, len(samples), block):
+            events += engine.push(samples[start : start + block])
+        events += engine.finish()
+        return [event for event in events if isinstance(event, SegmentEvent)]
+
+    expected = heard(len(samples))
+    known = [event.baseline_seconds for event in expected if isinstance(event, LabelEvent)]
     assert known == sorted(known) and known[0] > 0.5
+    assert heard(517) == expected
+
+
+def test_the_running_baseline_makes_a_loud_voice_ordinary(
+    tmp_path: Path, sample_file: Path
+) -> None:
+    head = {
+        **HEAD,
+        "population": [-6.5, 0.0],
+        "speaker_covariance": np.diag([25.0, 0.1, 25.0]).tolist(),
+    }
+    model = EmotionModel.load(write_head_model(tmp_path / "loud", head=head))
+
+    def labels(baseline: str) -> list[str]:
+        events = listen(sample_file, model=model, baseline=baseline)
+        return [event.label for event in events if isinstance(event, SegmentEvent)]
+
+    assert set(labels("off")) == {"anger"}
+    assert labels("auto")[-1] != "anger"
 
 
 @pytest.mark.parametrize("path", ["\ud800", "a\0b", "x" * 5000])

@@ -44,6 +44,8 @@ def test_what_is_found_and_what_to_mend(bundled_model: EmotionModel) -> None:
     )
     assert "verified" in found["model"]["found"]
     assert found["labels"]["found"] == ", ".join(bundled_model.labels)
+    takes = "enroll" if bundled_model.head is not None else "takes none"
+    assert takes in found["baseline"]["found"]
     assert "times faster than real time" in found["speed"]["found"]
     assert found["extras"]["found"] == "websocket, osc, plot, audformat"
 
