@@ -174,10 +174,11 @@ def test_a_weighted_layer_sum_begins_even_and_is_trained(options, base, tmp_path
     other = tmp_path / "base"
     shutil.copytree(base, other)
     document = json.loads((base / "config.json").read_text())
-    document |= {"model_type": kind, "architectures": None}
+    document |= {"model_type": kind, "architectures": None, "problem_type": "regression"}
     (other / "config.json").write_text(json.dumps(document))
     begun = finetune.load_model(str(other), ["a", "b", "c"], weighted_layer_sum=True)
     assert begun.config.model_type == kind
+    assert begun.config.problem_type is None
     torch.testing.assert_close(begun.layer_weights.detach(), torch.full((3,), 1 / 3))
     options += ["--base-model", str(other), "--weighted_layer_sum", "true"]
     assert finetune.main([*options, "--trainable_layers", "2"]) == 0

@@ -124,6 +124,7 @@ def load_model(
     if "layer_weights" in found["missing_keys"]:
         # transformers leaves these uninitialised but for HuBERT.
         torch.nn.init.constant_(model.layer_weights, 1 / len(model.layer_weights))
+    model.config.problem_type = None  # the base's own head may have been of a regression
     return model
 
 
