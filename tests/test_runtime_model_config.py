@@ -36,7 +36,7 @@ def load_with(folder: Path, name: str, content: str) -> EmotionModel:
         *[(SETTINGS, {"temperature": v}) for v in (0, 1e-300, "1", None)],
         *[(SETTINGS, {"uncertain_below": value}) for value in (-0.1, 1, "0.5")],
         *[(SETTINGS, {"sha256": value}) for value in NO_HASHES],
-        *[(SETTINGS, {name: []}) for name in ("origin", "scores")],
+        *[(SETTINGS, {name: []}) for name in ("head", "origin", "scores")],
         *[(PREPROCESSOR, {"sampling_rate": v}) for v in ("16000", None, 0, 16000.5, 10**12, True)],
         *[(PREPROCESSOR, {"do_normalize": value}) for value in (None, 1, "yes")],
         *[(CONFIG, {"id2label": value}) for value in (None, [], ["a", "b"], {}, {"0": "one"})],

@@ -77,6 +77,7 @@ class ModelSettings:
         self.uncertain_below = number(self.uncertain_below, "uncertain_below", 0, 0.999)
         for file, value in mapping(self.sha256, "sha256").items():
             sha256_hex(value, f"sha256 of {shown(file)}")
+        mapping({} if self.head is None else self.head, "head")
         mapping(self.origin, "origin")
         mapping(self.scores, "scores")
 
