@@ -261,7 +261,7 @@ def listen(
 
     Args:
         device: `mic` (the default input), a device's index or part of its name, the path of a
-            sound file, `-` for raw 16-bit PCM on standard input, or a source of one's own.
+            sound file, `-` for raw 16-bit PCM or a piped sound file, or a source of one's own.
         model: A loaded model, or the folder of one; the bundled model where None.
         window: Seconds of sound that one prediction looks at; the model's own where None.
         hop: Seconds from one window's end to the next; the model's own where None.
