@@ -146,8 +146,8 @@ class Collator:
             `input_values` (n, n_samples), or (n, n_frames, width) for trunk outputs, padded with
             zeros at the end; `attention_mask` (n, n_samples), also where the base was trained
             without one, since what it masks was computed without padding; `labels` (n,);
-            `lengths` (n,), true lengths along axis 1 of `input_values`; and `soft_labels`
-            (n, n_classes) where the clips have any.
+            `lengths` (n,), true lengths along axis 1 of `input_values`; `soft_labels`
+            (n, n_classes) and `voices` (n,) where the clips have any.
         """
         values = [torch.from_numpy(np.asarray(item["input_values"])) for item in items]
         batch = {
@@ -159,6 +159,8 @@ class Collator:
         if "soft_labels" in items[0]:
             rows = np.stack([item["soft_labels"] for item in items])
             batch["soft_labels"] = torch.from_numpy(rows)
+        if "voices" in items[0]:
+            batch["voices"] = torch.tensor([item["voices"] for item in items])
         return batch
 
 

@@ -62,11 +62,14 @@ from metrics import ClassifierMetrics
 from model_card import Training
 from option_checks import check_metric, check_report_to
 from provenance import origin_of, public_name
+from relative_metrics import RelativeMetrics
 from report import write_report
 from scoring import Score, score_checkpoint
 from soft_labels import read_soft_labels
 from splits import leave_out_ambiguous, print_splits, split_corpus
 from step_memory import check_memory
+from voice_trainer import VoiceTrainer
+from voices import Voices
 from weight_average import WEIGHTS_FILE
 
 
@@ -173,7 +176,9 @@ def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> di
     extractor = load_feature_extractor(base_model)
     vary = None
     if own.augment:
-        vary = Augmentation(own.augment, extractor.sampling_rate, args.seed, own.noise_dir)
+        vary = Augmentation(
+            own.augment, extractor.sampling_rate, args.seed, own.noise_dir, own.babble_dir
+        )
     with args.main_process_first(desc="decoding"):
         corpus = load_corpora(own.data, own.final_splits, columns_of(own))
         check_metric(args.metric_for_best_model, corpus["label"])
@@ -200,7 +205,13 @@ def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> di
     }
     rows, recordings = windows["train"]
     window = window_range(own.train_window)
-    train: Any = Clips(rows, label2id, extractor, window, vary, args.seed, recordings)
+    train: Any
+    if own.relative_to:
+        assert window is not None
+        size = args.train_batch_size
+        train = Voices(rows, label2id, own.relative_to, extractor, window, size, vary, args.seed)
+    else:
+        train = Clips(rows, label2id, extractor, window, vary, args.seed, recordings)
     if own.soft_labels:
         names = list(splits["train"]["name"])
         soft_labels = read_soft_labels(Path(own.soft_labels), names, label_names)
@@ -215,14 +226,24 @@ def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> di
             )
             if not own.train_window and vary is None:
                 train = store_trunk_outputs(model, train, cache_dir, args.device, "train")
-    trainer = ClipTrainer(
+    kept = clips["validation"].recordings
+    metrics = ClassifierMetrics(label_names, kept)
+    if own.relative_to:
+        metrics = RelativeMetrics(
+            label_names,
+            kept,
+            own.relative_to,
+            list(splits["validation"]["corpus"]),
+            list(splits["validation"]["speaker"]),
+        )
+    trainer = (VoiceTrainer if own.relative_to else ClipTrainer)(
         model=model,
         args=args,
         train_dataset=train,
         eval_dataset=validation,
         processing_class=extractor,
         data_collator=Collator(),
-        compute_metrics=ClassifierMetrics(label_names, clips["validation"].recordings),
+        compute_metrics=metrics,
         callbacks=[EarlyStoppingCallback(own.early_stopping_patience)]
         if own.early_stopping_patience
         else None,

@@ -28,6 +28,8 @@ TOLD_IN_CARD = (
     "train_window",
     "augment",
     "noise_dir",
+    "babble_dir",
+    "relative_to",
     "soft_labels",
     "soft_label_weight",
     "num_train_epochs",
@@ -113,6 +115,19 @@ class FinetuneArguments:
         default=None,
         metadata={"help": "Folder of recordings of noise, at any depth, for --augment noise."},
     )
+    babble_dir: str | None = field(
+        default=None,
+        metadata={"help": "Folder of recordings of speech, at any depth, for --augment babble."},
+    )
+    relative_to: str | None = field(
+        default=None,
+        metadata={
+            "help": "Class of ordinary speech, such as neutral: each clip is then judged relative "
+            "to its speaker's other clips of that class as well, as a listener does with a "
+            "baseline. Needs speakers, --train_window, and batches of one clip of each other "
+            "class and three of this."
+        },
+    )
     soft_labels: str | None = field(
         default=None,
         metadata={
@@ -167,7 +182,10 @@ def parse_args(argv: list[str]) -> tuple[FinetuneArguments, ClipTrainingArgument
         )
     except ValueError as error:
         raise CorpusError(f"The options do not fit: {error}") from error
-    window_range(own.train_window)
+    if window_range(own.train_window) is None and own.relative_to:
+        raise CorpusError("--relative_to needs --train_window: one length for each batch's clips.")
+    if own.relative_to and own.soft_labels:
+        raise CorpusError("--relative_to learns from labels alone: leave --soft_labels out.")
     return own, args
 
 
@@ -241,6 +259,6 @@ def as_given(name: str, value: Any) -> str:
     """Value of the option `name` as a recipe has it, without folders of this machine."""
     if isinstance(value, list):
         return " ".join(map(str, value))
-    if name in ("noise_dir", "soft_labels"):
+    if name in ("noise_dir", "babble_dir", "soft_labels"):
         return public_name(value)
     return str(value).lower() if isinstance(value, bool) else str(getattr(value, "value", value))
