@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import onnxruntime
 from optimum.exporters.onnx import onnx_export_from_model
 
 from checkpoint import NEEDED_FILES, load_classifier
+from embedding import expose_embedding
 from emo_listen.errors import ModelError
 from fold import fold_weight_norm
 from streamline import streamline
@@ -23,8 +25,11 @@ INT8 = "onnx/model_quantized.onnx"
 """Where it keeps the quantized graph."""
 
 
-def export_fp32(checkpoint: Path, folder: Path) -> None:
+def export_fp32(checkpoint: Path, folder: Path) -> dict[str, Any] | None:
     """Write the fp32 graph and the hub's configuration files of `checkpoint` into `folder`.
+
+    Returns:
+        What `embedding.expose_embedding` does.
 
     Raises:
         ModelError: not a checkpoint of an audio classifier, or one that Optimum does not know.
@@ -51,6 +56,7 @@ def export_fp32(checkpoint: Path, folder: Path) -> None:
             file.unlink()
     for name in NEEDED_FILES:
         shutil.copyfile(checkpoint / name, folder / name)
+    return expose_embedding(folder / FP32)
 
 
 def open_graph(graph: Path | bytes) -> onnxruntime.InferenceSession:

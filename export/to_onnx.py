@@ -26,6 +26,7 @@ import sys
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import emo_listen  # noqa: F401  First, since it turns telemetry off.
 
@@ -151,13 +152,14 @@ def run(args: argparse.Namespace, command: str) -> None:
         folder = Path(staging)
         windows = speech_windows(speech, round(CALIBRATION_WINDOW * rate), CALIBRATION_WINDOWS)
         inputs = [reference.input_values(window) for window in windows]
-        export(args.checkpoint, folder, inputs, args.quantization)
+        head = export(args.checkpoint, folder, inputs, args.quantization)
         # The runtime must take both, or there is nothing to compare.
         models = [EmotionModel.load(folder, file_name=name) for name in (FP32, INT8)]
         parity = compare(reference, folder / FP32, folder / INT8, speech)
         print_parity(parity)
 
         settings = ModelSettings.read(args.checkpoint)
+        settings.head = head
         settings.sha256 = {}
         settings.add_hashes(folder, [folder / name for name in (*NEEDED_FILES, FP32, INT8)])
         settings.origin["export"] = {
@@ -197,7 +199,7 @@ def export(
     folder: Path,
     inputs: list[NDArray[np.float32]],
     quantization: str = "int8",
-) -> None:
+) -> dict[str, Any] | None:
     """Write both graphs and the hub's configuration files of `checkpoint` into `folder`.
 
     Args:
@@ -205,14 +207,18 @@ def export(
         folder: where to.
         inputs: `input_values` `(1, n_samples)` of speech, for `quantize_int8`.
         quantization: one of `QUANTIZATIONS`.
+
+    Returns:
+        The last layer, as `embedding.expose_embedding` does.
     """
     with tqdm(total=2, desc="export", unit="graph") as progress:
-        export_fp32(checkpoint, folder)
+        head = export_fp32(checkpoint, folder)
         progress.update()
         mixed = quantization == "mixed"
         worst = sensitive_products(folder / FP32, inputs) if mixed else []
         quantize_int8(folder / FP32, inputs, worst)
         progress.update()
+    return head
 
 
 def score(

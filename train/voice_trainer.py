@@ -32,6 +32,11 @@ class VoiceTrainer(ClipTrainer):
         self.population = Population()
         self.add_callback(EpochOfVoices())
 
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train as transformers' Trainer does, with a population that only training has met."""
+        self.population = Population()
+        return super().train(*args, **kwargs)
+
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
         voices = train_dataset if train_dataset is not None else self.train_dataset
         assert isinstance(voices, Voices)

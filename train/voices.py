@@ -33,8 +33,8 @@ CREMA-D has as many neutral clips a speaker as it has of an emotion."""
 PLAIN = 4
 """Windows in a group of a speaker of whom there is neutral speech alone."""
 
-PLAIN_GROUPS = 2
-"""Groups of such a speaker in an epoch: a sixth of all clips are then plain speech, where CREMA-D
+PLAIN_GROUPS = 1
+"""Groups of such a speaker in an epoch: a twelfth of all clips are then plain speech, where CREMA-D
 and LibriSpeech's training readers are joined."""
 
 SHORTENED = 0.15
@@ -128,6 +128,11 @@ class Voices(Dataset):
     def __len__(self) -> int:
         """Count the places of an epoch, the same for each."""
         return len(self.deal(0))
+
+    def lengths_in(self, epoch: int) -> np.ndarray:
+        """Return the samples (n_places,) that each place of an epoch has."""
+        steps = np.array([place.steps for place in self.deal(epoch)])
+        return np.rint(steps * WINDOW_STEP * self.extractor.sampling_rate).astype(int)
 
     def class_shares(self) -> np.ndarray:
         """Share (n_classes,) of each class among the clips of the emotional speakers' groups."""

@@ -360,7 +360,9 @@ def _finite(array: NDArray[Any]) -> bool:
 def _head(
     session: onnxruntime.InferenceSession, settings: ModelSettings, labels: list[str]
 ) -> Head | None:
-    """Return the head, where both the network and its settings have what it needs."""
-    if settings.head is None or EMBEDDING not in [node.name for node in session.get_outputs()]:
+    """Return the head, where the network has an embedding and its voices were measured."""
+    if settings.head is None or "population" not in settings.head:
+        return None
+    if EMBEDDING not in [node.name for node in session.get_outputs()]:
         return None
     return Head.from_json(settings.head, labels)
