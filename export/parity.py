@@ -26,9 +26,9 @@ LARGEST_DIFFERENCE = 1e-4
 
 
 ROOM = 10 ** (-66 / 20)
-"""Root mean square of the noise that is added to the speech: a quiet room and microphone. In digital
-silence, which no microphone gives, a front end that takes logarithms is ill-conditioned: PyTorch's
-own logits in float32 and float64 then differ by 3e-3."""
+"""Root mean square of the noise that is added to the speech: a quiet room and microphone. In
+digital silence, which no microphone gives, a front end that takes logarithms is ill-conditioned:
+PyTorch's own logits in float32 and float64 then differ by 3e-3."""
 
 
 class ParityError(EmoListenError, ArithmeticError):

@@ -1,4 +1,7 @@
-"""Fit a model's temperature, and the confidence below which its label is `uncertain`.
+"""Measure voices, and fit a model's temperature and the confidence below which it is `uncertain`.
+
+What a listener needs to know of voices, to judge each relative to its own ordinary speech, is
+measured first (`voice_statistics.py`), where the model's graph has an embedding.
 
 Why: a fine-tuned network is surer than it should be. Dividing its logits by one number, the
 temperature, mends that and changes no label (Guo et al. 2017, "On calibration of modern neural
@@ -11,6 +14,7 @@ on its segments. They are stored in the folder's `emo_listen.json`:
 
     python train/calibrate.py models/my-voices --data recordings/
     python train/calibrate.py models/my-voices --data recordings/ --right 0.9
+    python train/calibrate.py models/my-voices --data recordings/ ../shared/librispeech
 
 `calibration.png` shows how often the model is right at each confidence, before and after;
 `uncertain.png`, how much remains above each confidence and how often that is right. The test
@@ -51,7 +55,8 @@ from emo_listen.settings import ModelSettings
 from hearing import Heard, hear
 from model_card import with_last_section
 from plots import plot_certainty, plot_reliability
-from recordings import Clip, load_clips
+from recordings import Clip, load_clips_of_all
+from voice_statistics import measure
 
 SPLIT = "validation"
 HEADING = "## Calibration"
@@ -196,7 +201,7 @@ def describe(found: Calibration, heard: str) -> list[str]:
 
 def calibrate(
     folder: Path,
-    data: str,
+    data: list[str],
     rate: float,
     cache_dir: Path,
     command: str,
@@ -209,8 +214,10 @@ def calibrate(
             know.
         ModelError: the model cannot be loaded.
     """
+    rate_in_hz = EmotionModel.load(folder).sampling_rate
+    clips = load_clips_of_all(data, SPLIT, rate_in_hz, cache_dir, columns)
+    measure(folder, clips)
     model = EmotionModel.load(folder)
-    clips = load_clips(data, SPLIT, model.sampling_rate, cache_dir=cache_dir, columns=columns)
     found, heard = fit(model, clips, rate)
     speakers = {clip.speaker for clip in clips}
     windows, segments = len(heard.windows.classes), len(heard.segments.classes)
@@ -278,7 +285,13 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("model", type=Path, help="model folder that export/to_onnx.py wrote")
-    parser.add_argument("--data", required=True, help="corpus, as train/finetune.py takes it")
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        required=True,
+        help="corpora, as train/finetune.py takes them; speakers of ordinary speech alone tell how "
+        "far voices lie apart",
+    )
     add_columns(parser)
     parser.add_argument(
         "--right",

@@ -7,7 +7,7 @@ set aside.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from corpora import load_corpus
 from emo_listen.audio import load_audio
 from emo_listen.demo import SAMPLE
 from emo_listen.errors import CorpusError
+from joined_corpora import corpus_names
 from splits import split_corpus
 
 TIMED_CLIPS = 24
@@ -83,6 +84,27 @@ def load_clips(
         Clip(row["name"], row["label"], to_float(row["samples"]), row["speaker"])
         for row in clips.with_format("numpy")
     ]
+
+
+def load_clips_of_all(
+    data: list[str],
+    split: str,
+    sampling_rate: int,
+    cache_dir: Path = CACHE_DIR,
+    columns: Columns = USUAL_COLUMNS,
+) -> list[Clip]:
+    """Decode one split of several corpora, as `load_clips` does; speakers are `corpus/speaker`.
+
+    Raises:
+        CorpusError: a corpus is none, has no such split, or not one clip of it can be used.
+    """
+    clips = []
+    for place, name in zip(data, corpus_names(data), strict=True):
+        found = load_clips(place, split, sampling_rate, cache_dir=cache_dir, columns=columns)
+        clips += [
+            replace(clip, speaker=clip.speaker and f"{name}/{clip.speaker}") for clip in found
+        ]
+    return clips
 
 
 def check_labels(clips: list[Clip], labels: list[str]) -> None:

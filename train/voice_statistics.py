@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from tqdm import tqdm
 from emo_listen import EmotionModel
 from emo_listen.errors import CorpusError
 from emo_listen.head import NEUTRAL
+from emo_listen.settings import ModelSettings
 from recordings import Clip, check_labels
 
 FEWEST_SPEAKERS = 5
@@ -29,20 +31,33 @@ NEUTRAL_SHARE = 0.9
 people mostly speak as they do every day."""
 
 
+def measure(folder: Path, clips: Sequence[Clip]) -> None:
+    """Store in `folder` what a listener needs to know of voices, where its model has use for that.
+
+    Raises:
+        CorpusError: the clips cannot tell it.
+    """
+    settings = ModelSettings.read(folder)
+    model = EmotionModel.load(folder)
+    told = None not in {clip.speaker for clip in clips} and NEUTRAL in model.labels
+    if settings.head is None or not told:
+        return
+    settings.head = with_population(settings.head, measure_voices(model, clips))
+    settings.write(folder)
+
+
 def measure_voices(model: EmotionModel, clips: Sequence[Clip]) -> dict[str, Any]:
     """Return the fields of `head` of `emo_listen.json` beside `weight` and `bias`.
 
     Args:
         model: its graph has an `embedding`, its settings the head's `weight` and `bias`.
-        clips: at the model's rate, of speakers whom training never heard; speakers of whom there
-            is ordinary speech alone count for the spread between voices.
+        clips: at the model's rate, of known speakers whom training never heard; speakers of whom
+            there is ordinary speech alone count for the spread between voices.
 
     Raises:
         CorpusError: too few speakers have ordinary speech, or a class is unknown.
     """
     check_labels(list(clips), model.labels)
-    if NEUTRAL not in model.labels:
-        raise CorpusError(f"a baseline needs a class {NEUTRAL!r}, the model has none")
     heard = logits_of_windows(model, clips)
     return statistics(
         heard["logits"], heard["classes"], heard["speakers"], model.labels.index(NEUTRAL)
@@ -57,8 +72,6 @@ def logits_of_windows(model: EmotionModel, clips: Sequence[Clip]) -> dict[str, N
     longest = model.settings.window * model.sampling_rate
     rows: dict[str, list[Any]] = defaultdict(list)
     for clip in tqdm(clips, desc="voices", unit="clip"):
-        if clip.speaker is None:
-            raise CorpusError(f"a baseline needs the speaker of every clip; {clip.name} has none")
         parts = int(np.ceil(len(clip.samples) / longest))
         for part in np.array_split(clip.samples, parts):
             rows["logits"].append(model.run(part, model.sampling_rate).logits)

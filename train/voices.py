@@ -147,7 +147,8 @@ class Voices(Dataset):
         plain: list[list[int]] = []
         for clips in self.clips_of.values():
             if set(clips) == {self.neutral}:
-                plain += [random.choice(clips[self.neutral], PLAIN) for _ in range(PLAIN_GROUPS)]
+                windows = clips[self.neutral]
+                plain += [list(random.choice(windows, PLAIN)) for _ in range(PLAIN_GROUPS)]
             else:
                 units += [[group] for group in self._groups(clips, random)]
         order = random.permutation(len(plain))
