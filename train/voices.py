@@ -37,6 +37,10 @@ PLAIN_GROUPS = 1
 """Groups of such a speaker in an epoch: a twelfth of all clips are then plain speech, where CREMA-D
 and LibriSpeech's training readers are joined."""
 
+AS_IT_IS = 0.35
+"""Chance that a group is heard as it was recorded. With every variation of the bundled model's
+recipe drawn for each group, one in twenty would be."""
+
 SHORTENED = 0.15
 """Chance that a clip is cut to a part of its batch's length, with silence around it. Own choice:
 listeners' windows begin up to a second before the speech."""
@@ -202,7 +206,8 @@ class Voices(Dataset):
         if random.random() < SHORTENED:
             samples = cut(samples, int(random.uniform(SHORTEST * rate, longest)), random)
         samples = framed(samples, longest, random)
-        if self.vary is not None:
+        of_group = np.random.default_rng([self.seed, epoch, place.voice, 1])
+        if self.vary is not None and of_group.random() >= AS_IT_IS:
             samples = self.vary(samples, epoch, index, place.voice)
         samples = framed(samples, length, random)
         values = self.extractor(samples, sampling_rate=rate)["input_values"][0]
