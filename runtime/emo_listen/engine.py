@@ -197,7 +197,6 @@ class Engine:
         if region.last_end < end.known:
             yield from self._hear(region, end.known)
         yield from self._close_segment(region, end.at, region.smoother.probabilities)
-        self._reference.pause()
 
     def _due_windows(self, until: int) -> Iterator[Event]:
         region = self._region

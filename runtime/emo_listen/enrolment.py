@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from emo_listen.baseline import Baseline
 from emo_listen.head import NEUTRAL
 from emo_listen.model import EmotionModel, Output
-from emo_listen.running_baseline import STEADY, RunningBaseline
+from emo_listen.running_baseline import RunningBaseline
 
 ENOUGH = 20.0
 """Seconds of speech that an enrolment asks for."""
@@ -53,9 +53,6 @@ class Enrolment:
         self._windows.append((output.logits, seconds))
         self.seconds += seconds
 
-    def pause(self) -> None:
-        """Learn nothing from it."""
-
     def baseline(self) -> Baseline:
         """Return the mean of what was heard; there must have been speech."""
         return Baseline.of(self.model, self._total / self.seconds, self.seconds)
@@ -66,7 +63,7 @@ class Enrolment:
             yield (
                 f"{self.seconds:.1f} s of speech is little: a baseline of {ENOUGH:.0f} s is better"
             )
-        estimate = RunningBaseline(self._head, self.model.settings.window, STEADY)
+        estimate = RunningBaseline(self._head)
         shares = np.zeros(len(self.model.labels))
         for logits, seconds in self._windows:
             estimate.update(logits, seconds)

@@ -32,10 +32,6 @@ class Reference(Protocol):
         """Take what the model returned for a window of which `seconds` of speech are new."""
         ...
 
-    def pause(self) -> None:
-        """Learn that nobody speaks any more."""
-        ...
-
 
 BaselineChoice = Baseline | Path | str | Reference
 """`auto` for a running estimate of whoever speaks, `off` for the population's baseline, a baseline
@@ -50,9 +46,6 @@ class FixedReference:
     seconds: float = 0.0
 
     def update(self, output: Output, seconds: float) -> None:
-        """Learn nothing."""
-
-    def pause(self) -> None:
         """Learn nothing."""
 
 
@@ -77,10 +70,6 @@ class RunningReference:
         """Take what the model returned for a window of which `seconds` of speech are new."""
         self._estimate.update(output.logits, seconds)
 
-    def pause(self) -> None:
-        """Learn that nobody speaks any more."""
-        self._estimate.pause()
-
 
 def open_reference(model: EmotionModel, choice: BaselineChoice) -> Reference:
     """Return what `choice` means for a stream that `model` hears.
@@ -92,7 +81,7 @@ def open_reference(model: EmotionModel, choice: BaselineChoice) -> Reference:
     if isinstance(choice, Reference):
         return choice
     if choice == "auto" and model.head is not None:
-        return RunningReference(RunningBaseline(model.head, model.settings.window))
+        return RunningReference(RunningBaseline(model.head))
     if choice in ("auto", "off"):
         return FixedReference(np.zeros(len(model.labels)))
     baseline = choice if isinstance(choice, Baseline) else Baseline.load(choice)
