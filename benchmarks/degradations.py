@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -251,7 +252,7 @@ def _fit(samples: Samples, length: int) -> Samples:
 
 
 def _filter(
-    samples: Samples, rate: int, response: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    samples: Samples, rate: int, response: Callable[[NDArray[Any]], NDArray[np.float64]]
 ) -> Samples:
     """Apply a frequency response without delay; the sound around `samples` is silence."""
     length = len(samples) + rate

@@ -171,7 +171,7 @@ def running(
             for index, clip in enumerate(clips)
             if clip.speaker == speaker and clip.label != NEUTRAL
         ]
-        reference = RunningBaseline(head, model.settings.window)
+        reference = RunningBaseline(head)
         for index in stream_of(neutral[speaker], emotional, random):
             seconds = len(clips[index].samples) / model.sampling_rate
             reference.update(outputs[index].logits, seconds)

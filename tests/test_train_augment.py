@@ -35,7 +35,8 @@ def noise_dir(tmp_path_factory) -> str:
 
 @pytest.fixture(scope="module")
 def transforms(noise_dir) -> dict[str, augment.Apply]:
-    return make_transforms(RATE, augment.load_noise(Path(noise_dir), RATE))
+    recordings = augment.load_noise(Path(noise_dir), RATE)
+    return make_transforms(RATE, recordings, recordings)
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def several(transform: augment.Apply, samples: np.ndarray) -> list[np.ndarray]:
 def test_every_transform_varies_by_seed_epoch_and_clip_only(name, noise_dir, certain):
     sound = white()
     before = sound.copy()
-    vary = Augmentation([name], RATE, seed=5, noise_dir=noise_dir)
+    vary = Augmentation([name], RATE, 5, noise_dir, noise_dir)
     random.seed(1)
     np.random.seed(1)
     first = vary(sound, 2, 7)
@@ -91,10 +92,10 @@ def test_every_transform_varies_by_seed_epoch_and_clip_only(name, noise_dir, cer
         return np.array_equal(first, other)
 
     assert not same(sound)
-    again = Augmentation([name], RATE, seed=5, noise_dir=noise_dir)
+    again = Augmentation([name], RATE, 5, noise_dir, noise_dir)
     assert same(again(sound, 2, 7))
     drawn = [vary(sound, 3, 7), vary(sound, 2, 8)]
-    drawn.append(Augmentation([name], RATE, seed=6, noise_dir=noise_dir)(sound, 2, 7))
+    drawn.append(Augmentation([name], RATE, 6, noise_dir, noise_dir)(sound, 2, 7))
     if name not in ("telephone", "codec"):  # a line is a line, and codecs are few
         assert not any(same(other) for other in drawn)
 
@@ -272,3 +273,36 @@ def test_a_window_is_full_whatever_the_speed(decoded, certain):
         assert abs(clips[0]["length"] - 8000) <= 1
         assert len(clips[1]["input_values"]) == clips[1]["length"] <= 8000
         assert 3600 <= clips[2]["length"] <= 4500
+
+
+def test_clips_of_one_recording_share_all_but_the_masks(noise_dir, certain):
+    sound = white()
+    line = Augmentation(["high_pass", "noise"], RATE, 0, noise_dir)
+    np.testing.assert_array_equal(line(sound, 0, 1, recording=4), line(sound, 0, 2, recording=4))
+    assert not np.array_equal(line(sound, 0, 1, recording=4), line(sound, 0, 1, recording=5))
+    assert not np.array_equal(line(sound, 0, 1, recording=4), line(sound, 1, 1, recording=4))
+    masks = Augmentation(["time_mask"], RATE, 0)
+    assert not np.array_equal(masks(sound, 0, 1, recording=4), masks(sound, 0, 2, recording=4))
+
+
+def test_high_pass_takes_the_lowest_frequencies(transforms):
+    low, high = tone(50.0), tone(2000.0)
+    for varied in several(transforms["high_pass"], low + high):
+        spectrum = np.abs(np.fft.rfft(varied))
+        at = [round(frequency * len(varied) / RATE) for frequency in (50, 2000)]
+        assert spectrum[at[0]] < 0.2 * spectrum[at[1]]
+
+
+def test_a_far_talker_is_drowned_by_the_room(transforms):
+    click = np.zeros(RATE, np.float32)
+    click[0] = 1.0
+    near, far = (
+        np.mean([np.square(v[1:]).sum() for v in several(transforms[name], click)])
+        for name in ("reverb", "far_field")
+    )
+    assert far > 3 * near
+
+
+def test_babble_needs_a_folder(certain):
+    with pytest.raises(CorpusError, match="--babble_dir"):
+        Augmentation(["babble"], RATE, 0)

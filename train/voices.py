@@ -204,7 +204,8 @@ class Voices(Dataset):
         samples = to_float(column(self.rows[place.clip], "samples"))
         longest = length if self.vary is None else int(np.ceil(length * self.vary.longest))
         if random.random() < SHORTENED:
-            samples = cut(samples, int(random.uniform(SHORTEST * rate, longest)), random)
+            shortest = min(SHORTEST * rate, longest)
+            samples = cut(samples, int(random.uniform(shortest, longest)), random)
         samples = framed(samples, longest, random)
         of_group = np.random.default_rng([self.seed, epoch, place.voice, 1])
         if self.vary is not None and of_group.random() >= AS_IT_IS:

@@ -38,8 +38,8 @@ with 5 s for 0.09 and with 20 s for 0.08. Emotions lose two points of recall by 
 MOST_SECONDS = 30.0
 """Seconds of speech that what was heard counts for at most: what is older is forgotten, so that a
 new speaker is followed. From 20 to 60 recalls hardly differ; a new speaker's ordinary speech is
-taken for an emotion in 0.08 of the first 20 s, and later in 0.04 with 20, 0.06 with 30, 0.07 with 60;
-of 400 s of happiness 0.39, 0.51 and 0.54 are told (EMO-DB)."""
+taken for an emotion in 0.08 of the first 20 s, later in 0.04 with 20, 0.06 with 30 and 0.07 with
+60; of 400 s of happiness 0.39, 0.51 and 0.54 are told (EMO-DB)."""
 
 FARTHEST = 6.0
 """Logits by which one window may lie from what is expected, so that a noise moves the mean little:
