@@ -60,9 +60,6 @@ class Stream:
         self._period = np.zeros(PERIOD * sampling_rate, np.float32)
         self._period[sampling_rate : sampling_rate + len(utterance)] = utterance
 
-    def stop(self) -> None:
-        """Do nothing: the stream ends by itself."""
-
     def __iter__(self) -> Iterator[np.ndarray]:
         """Yield blocks float32 (n_samples,), and note the resident memory each minute."""
         process = psutil.Process()

@@ -177,7 +177,6 @@ def running(
             reference.update(outputs[index].logits, seconds)
             rows.append(index)
             shifts.append(reference.shift)
-            reference.pause()
     return answers_of(model, clips, outputs, rows, shifts)
 
 
