@@ -218,7 +218,7 @@ def test_the_running_baseline_makes_a_loud_voice_ordinary(
 ) -> None:
     head = {
         **HEAD,
-        "population": [-6.5, 0.0],
+        "population": [-5.0, 0.0],
         "speaker_covariance": np.diag([25.0, 0.1, 25.0]).tolist(),
     }
     model = EmotionModel.load(write_head_model(tmp_path / "loud", head=head))
@@ -227,8 +227,8 @@ def test_the_running_baseline_makes_a_loud_voice_ordinary(
         events = listen(sample_file, model=model, baseline=baseline)
         return [event.label for event in events if isinstance(event, SegmentEvent)]
 
-    assert set(labels("off")) == {"anger"}
-    assert labels("auto")[-1] != "anger"
+    assert "neutral" not in labels("off")
+    assert labels("auto")[-1] == "neutral"
 
 
 @pytest.mark.parametrize("path", ["\ud800", "a\0b", "x" * 5000])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -63,7 +64,7 @@ class Enrolment:
             yield (
                 f"{self.seconds:.1f} s of speech is little: a baseline of {ENOUGH:.0f} s is better"
             )
-        estimate = RunningBaseline(self._head)
+        estimate = RunningBaseline(self._head, math.inf)
         shares = np.zeros(len(self.model.labels))
         for logits, seconds in self._windows:
             estimate.update(logits, seconds)

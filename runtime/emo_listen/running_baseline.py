@@ -49,9 +49,16 @@ above the largest offset of a class that was measured (3.9)."""
 class RunningBaseline:
     """Estimates the shift of the present speaker's ordinary speech."""
 
-    def __init__(self, head: Head) -> None:
-        """Begin at the population's baseline; `head` tells what is known of classes and noise."""
+    def __init__(self, head: Head, most_seconds: float = MOST_SECONDS) -> None:
+        """Begin at the population's baseline.
+
+        Args:
+            head: What is known of classes, voices and noise.
+            most_seconds: Seconds of speech that what was heard counts for at most; infinite where
+                all is of one voice.
+        """
         self._head = head
+        self._most_seconds = most_seconds
         classes = len(head.prior)
         ridge = 1e-3 * np.trace(head.noise_covariance) / classes * np.eye(classes)
         self._noise = head.noise_covariance + ridge
@@ -68,7 +75,7 @@ class RunningBaseline:
 
     @property
     def seconds(self) -> float:
-        """Speech that it rests on, in seconds; at most `MOST_SECONDS`."""
+        """Speech that it rests on, in seconds, at most that which it remembers."""
         return self._seconds
 
     @property
@@ -95,6 +102,6 @@ class RunningBaseline:
         emotion = self._probabilities @ self._head.class_offsets
         self._sum += seconds * (shift + relative - emotion)
         self._seconds += seconds
-        if self._seconds > MOST_SECONDS:
-            self._sum *= MOST_SECONDS / self._seconds
-            self._seconds = MOST_SECONDS
+        if self._seconds > self._most_seconds:
+            self._sum *= self._most_seconds / self._seconds
+            self._seconds = self._most_seconds

@@ -5,6 +5,7 @@ The network runs in the first pass alone; the second takes what it returned then
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from emo_listen.model import EmotionModel, Output
 from emo_listen.references import FixedReference
-from emo_listen.running_baseline import STEADY, RunningBaseline
+from emo_listen.running_baseline import RunningBaseline
 
 
 class FirstPass:
@@ -22,22 +23,17 @@ class FirstPass:
         """Begin with nothing heard."""
         self.shift: NDArray[np.float64] = np.zeros(len(model.labels))
         self.seconds = 0.0
-        self.turns: list[list[tuple[NDArray[np.float64], float]]] = [[]]
-        """For each turn its windows: logits (n_labels,) and seconds of new speech."""
+        self.windows: list[tuple[NDArray[np.float64], float]] = []
+        """Logits (n_labels,) of each window, and its seconds of new speech."""
 
     def update(self, output: Output, seconds: float) -> None:
         """Take what the model returned for a window of which `seconds` of speech are new."""
-        self.turns[-1].append((output.logits, seconds))
-
-    def pause(self) -> None:
-        """Begin another turn."""
-        self.turns.append([])
+        self.windows.append((output.logits, seconds))
 
     def outputs(self) -> Iterator[Output]:
         """Yield what the model returned, window by window."""
-        for turn in self.turns:
-            for logits, _ in turn:
-                yield Output(logits, None)
+        for logits, _ in self.windows:
+            yield Output(logits, None)
 
 
 def voice_of(model: EmotionModel, heard: Iterable[FirstPass]) -> FixedReference:
@@ -46,12 +42,10 @@ def voice_of(model: EmotionModel, heard: Iterable[FirstPass]) -> FixedReference:
     Raises:
         BaselineError: the model takes no baseline.
     """
-    estimate = RunningBaseline(model.require_head(), model.settings.window, STEADY)
+    estimate = RunningBaseline(model.require_head(), math.inf)
     for recording in heard:
-        for turn in recording.turns:
-            for logits, seconds in turn:
-                estimate.update(logits, seconds)
-            estimate.pause()
+        for logits, seconds in recording.windows:
+            estimate.update(logits, seconds)
     return FixedReference(estimate.shift, estimate.seconds)
 
 
