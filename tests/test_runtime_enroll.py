@@ -93,7 +93,7 @@ def test_too_little_speech_is_told_and_nothing_written(
     [
         # Two spoke, one soft and one loud.
         (lambda voice: np.concatenate((voice / 6, voice * 6)), "varied more than"),
-        (lambda voice: np.tile(voice * 200, 2), "far from the ordinary speech"),
+        (lambda voice: np.tile(voice * 60, 2), "far from the ordinary speech"),
         (lambda voice: np.tile(voice * 20, 2), "sounded like anger"),
     ],
 )
