@@ -5,7 +5,7 @@ scores the validation clips and is timed on windows of the same speech, all in t
 
     pip install -e ".[train,export]"
     python benchmarks/shapes.py --data ../shared/crema-d runs/hubert-tiny-crema-d \
-        runs/hubert-compact-crema-d runs/hubert-large-crema-d
+        runs/hubert-compact runs/hubert-large-crema-d
 
 Prints a table, draws accuracy against latency, and the last line is one JSON document.
 """

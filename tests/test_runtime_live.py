@@ -38,7 +38,7 @@ from emo_listen.sinks.live_view import STALLED_SECONDS, LiveState, LiveView
 
 LABELS = ["anger", "disgust", "fear", "happiness", "neutral", "sadness"]
 SCORES = dict(zip(LABELS, [0.05, 0.03, 0.02, 0.71, 0.13, 0.06], strict=True))
-TITLE = "A Microphone · hubert-compact-crema-d"
+TITLE = "A Microphone · hubert-compact"
 
 
 def status(time: float, *, speech: bool = True, level: float = -24.0) -> StatusEvent:
@@ -191,7 +191,7 @@ def test_a_microphone_that_is_lost_leaves_the_view_whole(sample_file: Path, tmp_
             terminal.read_until("gaps 1")
             shown = terminal.lines()
             assert [line.startswith("latency") for line in shown].count(True) == 1
-            assert shown[-10].startswith("default · hubert-compact-crema-d")
+            assert shown[-10].startswith("default · hubert-compact")
             terminal.process.send_signal(signal.SIGINT)
             terminal.read_to_end()
     lines = terminal.lines()

@@ -26,6 +26,7 @@ from emo_listen.errors import EmoListenError, ModelError
 from emo_listen.settings import FILE_NAME
 
 INT8 = "onnx/model_quantized.onnx"
+LAYERS = "hubert.encoder.layers"
 
 
 def trained_weights(model: ModelProto) -> dict[str, np.ndarray]:
@@ -41,8 +42,7 @@ def trained_weights(model: ModelProto) -> dict[str, np.ndarray]:
     weights = {
         name: value
         for name, value in stored.items()
-        if name.startswith(("hubert.encoder.layers", "hubert.encoder.layer_norm", "projector"))
-        or name.startswith("classifier")
+        if name.startswith((LAYERS, "hubert.encoder.layer_norm", "projector", "classifier"))
     }
     for name in [name for name in weights if name.endswith("_Transposed")]:
         weights[name.removesuffix("_Transposed")] = weights.pop(name).T
@@ -55,11 +55,12 @@ def trained_weights(model: ModelProto) -> dict[str, np.ndarray]:
                 tensor = node.input[0].removesuffix("_kept_quantized")
                 matrix[stored[f"{tensor}_channels"]] = stored[f"{name}_rows"]
             module = name.strip("/").removesuffix("/MatMul").replace("/", ".")
-            if module.startswith("hubert.encoder.layers"):
+            if module.startswith(LAYERS):
                 weights[f"{module}.weight"] = matrix.T
         if node.op_type == "Mul" and node.input[0] == "/Concat_output_0":
             weights["layer_weights"] = np.log(stored[node.input[1]].ravel())
-    if "layer_weights" not in weights or "classifier.weight" not in weights:
+    needed = ("layer_weights", "classifier.weight", f"{LAYERS}.0.attention.q_proj.weight")
+    if not all(name in weights for name in needed):
         raise ModelError("The graph is not one that to_onnx.py made of a HuBERT classifier.")
     return weights
 

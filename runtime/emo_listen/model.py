@@ -26,7 +26,7 @@ from emo_listen.values import one_line, whole_number
 if TYPE_CHECKING:
     from emo_listen.baseline import Baseline
 
-BUNDLED_MODEL = Path(__file__).parent / "models" / "hubert-compact-crema-d"
+BUNDLED_MODEL = Path(__file__).parent / "models" / "hubert-compact"
 """The model that the package brings."""
 
 MODEL_FILES = (
