@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_checkpoints as tiny
 import torch
 from transformers import AutoModelForAudioClassification
 
 import dequantize
-import tiny_checkpoints as tiny
 import to_onnx
 from emo_listen.errors import ModelError
 from recordings import bundled_speech
@@ -53,5 +53,5 @@ def test_another_graph_is_refused(checkpoint: Path, tmp_path: Path) -> None:
     to_onnx.export_fp32(checkpoint, tmp_path / "model")
     (tmp_path / "model/onnx/model.onnx").rename(tmp_path / "model" / dequantize.INT8)
     (tmp_path / "model" / dequantize.FILE_NAME).write_text("{}", encoding="utf-8")
-    with pytest.raises(ModelError, match="not one that to_onnx.py made"):
+    with pytest.raises(ModelError, match="not one that to_onnx"):
         dequantize.run(tmp_path / "model", checkpoint, tmp_path / "again")
