@@ -37,10 +37,10 @@ class Heard:
     """What a model said of the windows and of the segments of streams."""
 
     windows: Answers
-    """One row for each window."""
+    """One row for each window, as if all classes were equally frequent."""
 
     segments: Answers
-    """One row for each segment."""
+    """One row for each segment, with the prior of streams as they are."""
 
 
 def hear(model: EmotionModel, clips: Sequence[Clip], window: float | None = None) -> Heard:
@@ -71,7 +71,8 @@ def hear(model: EmotionModel, clips: Sequence[Clip], window: float | None = None
     segments = [pair for pair in pairs if isinstance(pair[0], SegmentEvent)]
     if not segments:
         raise CorpusError(f"no speech was found in any of the {len(clips)} clips")
-    return Heard(_answers(windows, model), _answers(segments, model))
+    log_prior = np.zeros(len(model.labels)) if model.head is None else model.head.log_prior
+    return Heard(_answers(windows, model, log_prior), _answers(segments, model))
 
 
 def events_of(
@@ -112,10 +113,16 @@ def with_turns(events: Iterable[Event], turns: Sequence[Turn]) -> list[tuple[Lab
     return pairs
 
 
-def _answers(pairs: Sequence[tuple[LabelEvent, Turn]], model: EmotionModel) -> Answers:
+def _answers(
+    pairs: Sequence[tuple[LabelEvent, Turn]],
+    model: EmotionModel,
+    log_prior: NDArray[np.float64] | float = 0.0,
+) -> Answers:
+    """Answers of events, without the `log_prior` that the listener added to their logits."""
     scores = np.array([[event.scores[label] for label in model.labels] for event, _ in pairs])
+    logits = np.log(np.maximum(scores, LEAST_PROBABILITY)) - log_prior
     return Answers(
-        logits=np.log(np.maximum(scores, LEAST_PROBABILITY)) * model.settings.temperature,
+        logits=logits * model.settings.temperature,
         classes=np.array([model.labels.index(turn.label) for _, turn in pairs]),
         speakers=[turn.speaker for _, turn in pairs],
     )

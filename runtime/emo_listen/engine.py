@@ -113,6 +113,7 @@ class Engine:
         self._first = min(self._window, round(first * self._rate))
         self._emit = emit
         self._reference = open_reference(model, baseline)
+        self._log_prior = 0.0 if model.head is None else model.head.log_prior
         self._detector: SpeechDetector | None = None
         if vad and self._rate == VAD_RATE:
             self._detector = SpeechDetector()
@@ -217,7 +218,7 @@ class Engine:
         self._reference.update(output, new_speech)
         temperature = self._model.settings.temperature
         logits = output.logits / temperature
-        shift = self._reference.shift / temperature
+        shift = self._reference.shift / temperature - self._log_prior
         if self._emit != "segments":
             yield WindowEvent(
                 start=start / self._rate,

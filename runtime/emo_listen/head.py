@@ -38,6 +38,10 @@ NOISE_DEVIATION = 1.5
 `noise_covariance`. An assumption."""
 
 
+LEAST_PRIOR = 1e-6
+"""Share that the rarest class has at least."""
+
+
 @dataclass(frozen=True)
 class Head:
     """The numbers of a linear head, and what is known of voices in the space of its logits."""
@@ -62,12 +66,18 @@ class Head:
     """(n_labels, n_labels): of the logits of one whole window within a speaker and class."""
 
     prior: NDArray[np.float64]
-    """(n_labels,): share of each class in speech as it is; adds up to 1."""
+    """(n_labels,): share of each class in streams as they are; adds up to 1. The logits themselves
+    take all classes for equally frequent, as they are among acted clips."""
 
     @property
     def size(self) -> int:
         """Number of values of an embedding."""
         return len(self.population)
+
+    @property
+    def log_prior(self) -> NDArray[np.float64]:
+        """Logarithm (n_labels,) of `prior`, finite: what a listener adds to the scaled logits."""
+        return np.log(np.maximum(self.prior, LEAST_PRIOR))
 
     def shift(self, embedding: NDArray[np.floating]) -> NDArray[np.float64]:
         """Logits (n_labels,) to take off for a baseline (n,) other than the population's."""
