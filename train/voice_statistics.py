@@ -30,8 +30,9 @@ NEUTRAL_SHARE = 0.6
 """Share of neutral speech in streams; the other classes share the rest. With it, ordinary readers
 (LibriSpeech) are called neutral in 0.92 of the time instead of 0.64 with no prior, and something
 else in 0.01 instead of 0.07; of EMO-DB's emotional clips 0.05 instead of 0.01 are called neutral,
-and the recalls stay (CREMA-D's validation actors, EMO-DB). A larger share would take emotions that
-last for ordinary: of EMO-DB's happiness, spoken for 400 s, 0.57 was told with 0.6, 0.32 with 0.8."""
+and the recalls stay (CREMA-D's validation actors, EMO-DB). A larger share takes emotions that
+last for ordinary: of EMO-DB's happiness, spoken for 400 s, 0.57 was told with 0.6, 0.32 with
+0.8."""
 
 
 def measure(folder: Path, clips: Sequence[Clip]) -> None:
