@@ -4,7 +4,7 @@ The bundled model's weights live on in its int8 graph alone, within rounding: 7 
 one scale for each output channel. What was never trained (front end, positions) comes from the
 student that it was trained from, as `distill.py` makes it.
 
-    python train/dequantize.py runtime/emo_listen/models/hubert-compact-crema-d \
+    python train/dequantize.py runtime/emo_listen/models/hubert-compact \
         --student runs/student-4 --output runs/bundled
 """
 

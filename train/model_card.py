@@ -98,9 +98,10 @@ def model_card(training: Training, scores: dict[str, Score], pictures: dict[str,
         + [
             "## Limits",
             "",
-            "The classes are those that speakers of this corpus acted or were labelled with. Other "
-            "languages, spontaneous speech, noise and other microphones were not measured; a label "
-            "is no fact about what a person feels.",
+            "The classes are those that speakers of these corpora acted or were labelled with. "
+            "Languages, rooms, microphones and kinds of speech without a table in this card were "
+            "not measured, spontaneous emotion among them. A label is no fact about what a person "
+            "feels.",
             "",
         ]
     )
