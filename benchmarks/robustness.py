@@ -165,15 +165,16 @@ def score(
     """Score degraded clips, and where the model takes a baseline those that are judged with one.
 
     Returns:
-        `no_baseline`, and `baseline` where the model takes one: what `figures.figures` and
-        `figures.neutral_errors` give, and `uar_95`.
+        `no_baseline`, and `baseline` where the model takes one and speakers have neutral clips:
+        what `figures.figures` and `figures.neutral_errors` give, and `uar_95`.
     """
     degraded = degrade_all(clips, name, degrade)
     outputs = outputs_of(model, degraded, name)
     answers = {"no_baseline": answers_of(model, degraded, outputs)}
     if model.head is not None:
         chosen = enrol(clips, ENROLLED, np.random.default_rng(0))
-        answers["baseline"] = answers_with_baselines(model, degraded, outputs, chosen)
+        if chosen:
+            answers["baseline"] = answers_with_baselines(model, degraded, outputs, chosen)
     return {
         way: {
             **figures(found, model.labels, model.settings.uncertain_below),

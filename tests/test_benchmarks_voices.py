@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -242,7 +243,10 @@ def test_degraded_clips_are_scored_with_and_without_a_baseline(
     for picture in ("robustness.png", "robustness_curves.png"):
         assert (tmp_path / "out" / picture).read_bytes().startswith(b"\x89PNG")
     capsys.readouterr()
-    arguments = [*given, "--no-curves", "--limit", "6"]
+    headless = tmp_path / "headless"
+    shutil.copytree(head_model.file.parents[1], headless)
+    (headless / "emo_listen.json").unlink()
+    arguments = ["--model", str(headless), *given, "--no-curves", "--limit", "6"]
     without = robustness.run(robustness.parse_args(arguments))
     assert all("baseline" not in row for row in without["results"])
     assert "takes none" in capsys.readouterr().out
