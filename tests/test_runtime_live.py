@@ -196,7 +196,7 @@ def test_a_microphone_that_is_lost_leaves_the_view_whole(sample_file: Path, tmp_
             terminal.read_to_end()
     lines = terminal.lines()
     assert lines == shown[:-10]
-    assert [line for line in lines if "anger" in line]
+    assert [line for line in lines if "neutral" in line]
     assert not terminal.screen.cursor.hidden
 
 

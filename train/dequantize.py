@@ -16,6 +16,9 @@ import shutil
 import sys
 from pathlib import Path
 
+import emo_listen  # noqa: F401  First, since it turns telemetry off.
+
+# isort: split
 import numpy as np
 import onnx
 import torch

@@ -33,6 +33,9 @@ COMMANDS = {
 }
 """Module of each sub-command, which has `parse_args(argv)` and `run(args) -> exit code`."""
 
+TOLD_FROM = 1.0
+"""Seconds of sound from which it is told that nobody spoke: less is a command that was ended."""
+
 EPILOG = """\
 commands:
   emo-listen analyse PATH...          files and folders into one table, in parallel
@@ -178,7 +181,7 @@ def run(args: argparse.Namespace) -> int:
         for event in listener:
             any_label = any_label or isinstance(event, LabelEvent)
             outlets.write(event)
-    if args.vad and not any_label:
+    if args.vad and not any_label and listener.seconds >= TOLD_FROM:
         print(
             f"emo-listen: no speech in {listener.seconds:.1f} s of sound, so there are no labels. "
             "To label it all the same, add --no-vad",
