@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,14 +60,8 @@ class Alarms:
 
     def __add__(self, other: Alarms) -> Alarms:
         """Sum of both."""
-        return Alarms(
-            self.hours + other.hours,
-            self.segments + other.segments,
-            self.false_alarms + other.false_alarms,
-            self.turns + other.turns,
-            self.detected + other.detected,
-            self.noticed + other.noticed,
-        )
+        pairs = zip(astuple(self), astuple(other), strict=True)
+        return Alarms(*(mine + theirs for mine, theirs in pairs))
 
     def figures(self) -> dict[str, float | None]:
         """Tell the rates."""

@@ -214,10 +214,10 @@ def calibrate(
             know.
         ModelError: the model cannot be loaded.
     """
-    rate_in_hz = EmotionModel.load(folder).sampling_rate
-    clips = load_clips_of_all(data, SPLIT, rate_in_hz, cache_dir, columns)
-    measure(folder, clips)
     model = EmotionModel.load(folder)
+    clips = load_clips_of_all(data, SPLIT, model.sampling_rate, cache_dir, columns)
+    if measure(folder, model, clips):
+        model = EmotionModel.load(folder)
     found, heard = fit(model, clips, rate)
     speakers = {clip.speaker for clip in clips}
     windows, segments = len(heard.windows.classes), len(heard.segments.classes)

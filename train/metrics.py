@@ -87,11 +87,16 @@ class ClassifierMetrics:
 
     def __call__(self, prediction: EvalPrediction) -> dict[str, float]:
         """Score logits `(n_clips, n_classes)` against class indices `(n_clips,)`."""
-        logits, labels = np.asarray(prediction.predictions), np.asarray(prediction.label_ids)
-        if self.recordings is not None:
-            logits = logits_by_recording(logits, self.recordings)
-            labels = labels[first_windows(self.recordings)]
+        logits, labels = self.by_recording(prediction)
         return self.score(np.argmax(logits, axis=-1), labels)
+
+    def by_recording(self, prediction: EvalPrediction) -> tuple[np.ndarray, np.ndarray]:
+        """Logits `(n_recordings, n_classes)` and class indices `(n_recordings,)`."""
+        logits, labels = np.asarray(prediction.predictions), np.asarray(prediction.label_ids)
+        if self.recordings is None:
+            return logits, labels
+        first = first_windows(self.recordings)
+        return logits_by_recording(logits, self.recordings), labels[first]
 
     def score(self, predictions: Any, references: Any) -> dict[str, float]:
         """Score class indices `(n_clips,)` against class indices `(n_clips,)`."""

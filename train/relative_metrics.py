@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import EvalPrediction
 
-from long_recordings import first_windows, logits_by_recording
 from metrics import ClassifierMetrics
 
 
@@ -42,12 +41,8 @@ class RelativeMetrics(ClassifierMetrics):
         side relative to the voice: `<corpus>_false_emotion`, the share of neutral recordings that
         are called emotional, and `<corpus>_missed_emotion`, that of emotional ones called neutral.
         """
-        scores = super().__call__(prediction)
-        logits = np.asarray(prediction.predictions)
-        labels = np.asarray(prediction.label_ids)
-        if self.recordings is not None:
-            logits = logits_by_recording(logits, self.recordings)
-            labels = labels[first_windows(self.recordings)]
+        logits, labels = self.by_recording(prediction)
+        scores = self.score(logits.argmax(axis=1), labels)
         shifted = relative_logits(logits, labels, self.speakers, self.neutral)
         for corpus in np.unique(self.corpora):
             rows = self.corpora == corpus

@@ -35,17 +35,16 @@ model=runs/hubert-compact
 device=()
 "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' || device=(--use_cpu)
 
-# fine_tune FOLDER OPTION...: the recipe with these options, begun or continued in FOLDER.
+# fine_tune RECIPE FOLDER OPTION...: the recipe with these options, begun or continued in FOLDER.
 fine_tune() {
-    local folder=$1
-    shift
+    local recipe=$1 folder=$2
+    shift 2
     [[ -e $folder/metrics.json ]] && return
     local resume=()
     if compgen -G "$folder/checkpoint-*" >/dev/null; then
         resume=(--resume_from_checkpoint last)
     fi
-    "$python" train/finetune.py train/crema_d_compact.yaml --data "$data" \
-        --output_dir "$folder" "${device[@]}" "$@" "${resume[@]}"
+    "$python" train/finetune.py "$recipe" --output_dir "$folder" "${device[@]}" "$@" "${resume[@]}"
 }
 
 if [[ $whisper == runs/whisper-base-encoder && ! -e $whisper/model.safetensors ]]; then
@@ -69,15 +68,17 @@ for layers in 6 4; do
     fi
 done
 
-six_layers=(--base_model runs/student-6 --trainable_layers 6 --test_at_end false)
-fine_tune runs/teacher-6 "${six_layers[@]}" --num_train_epochs 6
-fine_tune runs/teacher-6-pitch "${six_layers[@]}" --seed 1 \
+compact=train/crema_d_compact.yaml
+six_layers=(--data "$data" --base_model runs/student-6 --trainable_layers 6 --test_at_end false)
+fine_tune "$compact" runs/teacher-6 "${six_layers[@]}" --num_train_epochs 6
+fine_tune "$compact" runs/teacher-6-pitch "${six_layers[@]}" --seed 1 \
     --augment speed pitch equalizer reverb noise frequency_mask time_mask
 if [[ ! -e runs/soft_labels.csv ]]; then
     "$python" train/soft_labels.py runs/teacher-6 runs/teacher-6-pitch --data "$data" \
         --temperature 1.5 --output runs/soft_labels.csv
 fi
-fine_tune runs/crema-d-compact --base_model runs/student-4 --soft_labels runs/soft_labels.csv
+fine_tune "$compact" runs/crema-d-compact --data "$data" --base_model runs/student-4 \
+    --soft_labels runs/soft_labels.csv
 
 # Babble to train with: LibriSpeech's training readers, whose ids lead the names of their files.
 mkdir -p runs/babble
@@ -86,14 +87,8 @@ while IFS= read -r file; do
     grep -q "^${name%%-*},train$" train/splits/librispeech.csv && ln -sf "$file" runs/babble/
 done < <(find "$(realpath "$speech")" -name '*-*-*.*' | sort)
 
-if [[ ! -e $checkpoint/metrics.json ]]; then
-    resume=()
-    if compgen -G "$checkpoint/checkpoint-*" >/dev/null; then
-        resume=(--resume_from_checkpoint last)
-    fi
-    "$python" train/finetune.py train/crema_d_voices.yaml --data "$data" "$speech" "$german" \
-        --final_splits true --output_dir "$checkpoint" "${device[@]}" "${resume[@]}"
-fi
+fine_tune train/crema_d_voices.yaml "$checkpoint" --data "$data" "$speech" "$german" \
+    --final_splits true
 
 if [[ ! -e $model/onnx/model_quantized.onnx ]]; then
     "$python" export/pack_checkpoint.py "$checkpoint" --output "$packed"

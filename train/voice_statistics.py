@@ -34,19 +34,21 @@ last for ordinary: of EMO-DB's happiness, spoken for 400 s, 0.57 was told with 0
 0.8."""
 
 
-def measure(folder: Path, clips: Sequence[Clip]) -> None:
+def measure(folder: Path, model: EmotionModel, clips: Sequence[Clip]) -> bool:
     """Store in `folder` what a listener needs to know of voices, where its model has use for that.
 
     Where the clips are of too few speakers, what was stored stays, and a line says so.
+
+    Returns:
+        Whether something was stored, which `model` does not know yet.
 
     Raises:
         CorpusError: a class is unknown to the model.
     """
     settings = ModelSettings.read(folder)
-    model = EmotionModel.load(folder)
     told = None not in {clip.speaker for clip in clips} and NEUTRAL in model.labels
     if settings.head is None or not told:
-        return
+        return False
     check_labels(list(clips), model.labels)
     speakers = {clip.speaker for clip in clips if clip.label == NEUTRAL}
     if len(speakers) < FEWEST_SPEAKERS:
@@ -54,9 +56,10 @@ def measure(folder: Path, clips: Sequence[Clip]) -> None:
             f"Voices were not measured: {len(speakers)} speakers have {NEUTRAL} clips, and "
             f"{FEWEST_SPEAKERS} are needed."
         )
-        return
+        return False
     settings.head = with_population(settings.head, measure_voices(model, clips))
     settings.write(folder)
+    return True
 
 
 def measure_voices(model: EmotionModel, clips: Sequence[Clip]) -> dict[str, Any]:
