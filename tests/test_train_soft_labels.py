@@ -53,6 +53,17 @@ def test_rows_may_have_the_corpus_s_own_names_and_columns_any_order(tmp_path):
     assert read[0].sum() == pytest.approx(1)
 
 
+def test_clips_of_other_corpora_have_their_labels_only(tmp_path):
+    file = tmp_path / "soft.csv"
+    file.write_text(HEAD + "1,0,1\n2,1,0\n")
+    names, corpora = ["a/c/1.wav", "a/c/2.wav", "b/9.wav", "b/x/8.wav"], ["c", "c", "b", "b"]
+    read = read_soft_labels(file, names, LABELS, corpora)
+    np.testing.assert_allclose(read[:2], [[0.0, 1.0], [1.0, 0.0]])
+    assert np.isnan(read[2:]).all()
+    with pytest.raises(CorpusError, match="1 is a clip of two corpora"):
+        read_soft_labels(file, ["a/c/1.wav", "b/1.wav"], LABELS, ["c", "b"])
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

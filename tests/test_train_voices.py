@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -134,6 +135,7 @@ def loss_of(logits: torch.Tensor, population: Population | None = None) -> float
         relative_loss(
             logits,
             labels,
+            torch.nn.functional.one_hot(labels, 4).float(),
             torch.zeros(6, dtype=torch.long),
             NEUTRAL,
             population or Population(torch.tensor([0.0, 0.0, 2.0, 0.0])),
@@ -154,7 +156,14 @@ def test_the_loss_sees_past_what_a_voice_has_in_common():
 def test_a_plain_voice_counts_less_the_better_it_is_known():
     labels = torch.full((4,), NEUTRAL)
     population = Population(torch.tensor([0.0, 0.0, 2.0, 0.0]))
-    common = (torch.zeros(4, dtype=torch.long), NEUTRAL, population, torch.full((4,), 0.25))
+    targets = torch.nn.functional.one_hot(labels, 4).float()
+    common = (
+        targets,
+        torch.zeros(4, dtype=torch.long),
+        NEUTRAL,
+        population,
+        torch.full((4,), 0.25),
+    )
     sure = relative_loss(torch.tensor([[0.0, 0.0, 3.0, 0.0]] * 4), labels, *common)
     wrong = relative_loss(torch.tensor([[3.0, 0.0, 0.0, 0.0]] * 4), labels, *common)
     assert 0 < 50 * float(sure) < float(wrong)
@@ -201,5 +210,18 @@ def test_finetune_relative_to_neutral(tmp_path: Path):
     log = (tmp_path / "run" / "trainer_state.json").read_text(encoding="utf-8")
     assert "eval_voices_uar_relative" in log and "eval_voices_false_emotion" in log
     assert "--relative_to" in (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
+
+    soft = tmp_path / "soft.csv"
+    clips = (tmp_path / "voices").rglob("*.wav")
+    names = [clip.relative_to(tmp_path / "voices").with_suffix("").as_posix() for clip in clips]
+    sure = ",".join("1" if label == LABELS[0] else "0" for label in sorted(LABELS))
+    rows = [f"{name},{sure}" for name in names]
+    soft.write_text("\n".join(["name," + ",".join(sorted(LABELS)), *rows]) + "\n")
+    learnt = ["--soft_labels", str(soft), "--soft_label_weight", "1", "--learning_rate", "0.01"]
+    learnt += ["--output_dir", str(tmp_path / "soft"), "--num_train_epochs", "4"]
+    assert finetune.main([*options, *learnt]) == 0
+    scores = json.loads((tmp_path / "soft" / "metrics.json").read_text())["validation"]
+    assert scores[f"recall_{LABELS[0]}"] == 1
+
     without_window = [o for o in options if o not in ("--train_window", "0.5", "1.0")]
     assert finetune.main(without_window) == 2

@@ -214,7 +214,9 @@ def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> di
         train = Clips(rows, label2id, extractor, window, vary, args.seed, recordings)
     if own.soft_labels:
         names = list(splits["train"]["name"])
-        soft_labels = read_soft_labels(Path(own.soft_labels), names, label_names)
+        soft_labels = read_soft_labels(
+            Path(own.soft_labels), names, label_names, list(splits["train"]["corpus"])
+        )
         train.soft_labels = soft_labels[recordings]
         n_soft = len(names) - int(np.isnan(soft_labels[:, 0]).sum())
         print(f"Soft labels: {n_soft} of {len(names)} training clips")

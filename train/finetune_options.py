@@ -184,8 +184,6 @@ def parse_args(argv: list[str]) -> tuple[FinetuneArguments, ClipTrainingArgument
         raise CorpusError(f"The options do not fit: {error}") from error
     if window_range(own.train_window) is None and own.relative_to:
         raise CorpusError("--relative_to needs --train_window: one length for each batch's clips.")
-    if own.relative_to and own.soft_labels:
-        raise CorpusError("--relative_to learns from labels alone: leave --soft_labels out.")
     return own, args
 
 

@@ -55,24 +55,24 @@ class Population:
 def relative_loss(
     logits: torch.Tensor,
     labels: torch.Tensor,
+    targets: torch.Tensor,
     voices: torch.Tensor,
     neutral: int,
     population: Population,
     class_shares: torch.Tensor,
-    smoothing: float = 0.0,
 ) -> torch.Tensor:
     """Mean cross-entropy of a batch of whole groups.
 
     Args:
         logits: (n, n_classes), float32.
         labels: (n,) classes.
+        targets: (n, n_classes) probabilities to learn, as frequent as `class_shares`.
         voices: (n,) numbers of the groups.
         neutral: class of ordinary speech.
         population: updated with the batch.
         class_shares: (n_classes,) share of each class in training; their logarithm is added to the
             logits, so that the model itself learns all classes as equally frequent (Menon et al.
             2021, "Long-tail learning via logit adjustment").
-        smoothing: of the labels, 0 to 1.
     """
     ordinary = labels == neutral
     together = voices[:, None] == voices[None, :]
@@ -82,9 +82,7 @@ def relative_loss(
     adjust = class_shares.log()
 
     def losses(adjusted: torch.Tensor) -> torch.Tensor:
-        each = torch.nn.functional.cross_entropy(
-            adjusted + adjust, labels, label_smoothing=smoothing, reduction="none"
-        )
+        each = torch.nn.functional.cross_entropy(adjusted + adjust, targets, reduction="none")
         wrong = 1 - adjusted.softmax(dim=1).gather(1, labels[:, None])[:, 0]
         return torch.where(plain, PLAIN_WEIGHT * wrong.detach() ** PLAIN_FOCUS, 1.0) * each
 

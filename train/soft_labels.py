@@ -86,23 +86,32 @@ def write_soft_labels(
             writer.writerow([key, *(f"{value:.6f}" for value in row)])
 
 
-def read_soft_labels(path: Path, names: list[str], label_names: list[str]) -> np.ndarray:
+def read_soft_labels(
+    path: Path, names: list[str], label_names: list[str], corpora: list[str] | None = None
+) -> np.ndarray:
     """Read a CSV of `name` and a column for each class.
 
     Args:
         path: of the CSV; its rows name clips as `clip_keys` or as the corpus does.
         names: of the clips of one split.
         label_names: classes.
+        corpora: which corpus each clip is of, where several are joined; keys are made for each
+            corpus on its own, as soft labels are made of one.
 
     Returns:
         Probabilities float32 (n_clips, n_classes), NaN for clips without a row.
 
     Raises:
         CorpusError: the CSV cannot be read, has other classes, values that are no probabilities
-            or add up to no 1, or no row for any of the clips.
+            or add up to no 1, or no row for any of the clips; or a row fits clips of two corpora.
     """
     table = read_table(path, label_names)
-    keys = clip_keys(names)
+    keys = keys_by_corpus(names, corpora or [""] * len(names))
+    counts = Counter(key for key in keys if key in table)
+    if twice := [key for key, count in counts.items() if count > 1]:
+        raise CorpusError(
+            f"{path}: {twice[0]} is a clip of two corpora: name the clips in it as the corpus does."
+        )
     found = np.full((len(names), len(label_names)), np.nan, np.float32)
     for i, (name, key) in enumerate(zip(names, keys, strict=True)):
         row = table.get(key, table.get(name))
@@ -114,6 +123,16 @@ def read_soft_labels(path: Path, names: list[str], label_names: list[str]) -> np
             "labels of this corpus."
         )
     return found
+
+
+def keys_by_corpus(names: list[str], corpora: list[str]) -> list[str]:
+    """`clip_keys` of each corpus's clips; `corpora` tells which corpus each of `names` is of."""
+    keys = [""] * len(names)
+    for corpus in dict.fromkeys(corpora):
+        of_corpus = [i for i, other in enumerate(corpora) if other == corpus]
+        for i, key in zip(of_corpus, clip_keys([names[i] for i in of_corpus]), strict=True):
+            keys[i] = key
+    return keys
 
 
 def read_table(path: Path, label_names: list[str]) -> dict[str, np.ndarray]:

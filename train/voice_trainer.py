@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import Sampler
 from transformers import TrainerCallback
 
-from emotion_trainer import ClipTrainer
+from emotion_trainer import ClipTrainer, mixed_targets
 from relative_loss import Population, relative_loss
 from voices import InOrder, Voices
 
@@ -56,13 +56,17 @@ class VoiceTrainer(ClipTrainer):
         data = self.train_dataset
         assert isinstance(data, Voices)
         outputs = model(input_values=inputs["input_values"])
-        loss = relative_loss(
-            outputs.logits.float(),
-            inputs["labels"],
-            voices,
-            data.neutral,
-            self.population,
-            torch.tensor(data.class_shares(), dtype=torch.float32, device=voices.device),
+        logits, labels = outputs.logits.float(), inputs["labels"]
+        shares = torch.tensor(data.class_shares(), dtype=torch.float32, device=voices.device)
+        soft_labels = inputs.get("soft_labels")
+        if soft_labels is None:
+            soft_labels = torch.full_like(logits, torch.nan)
+        soft_labels = soft_labels * shares  # their model met all classes as equally frequent
+        targets = mixed_targets(
+            labels,
+            soft_labels / soft_labels.sum(dim=1, keepdim=True),
+            self.args.soft_label_weight,
             self.args.label_smoothing_factor,
         )
+        loss = relative_loss(logits, labels, targets, voices, data.neutral, self.population, shares)
         return (loss, outputs) if return_outputs else loss

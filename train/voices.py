@@ -23,7 +23,7 @@ from transformers import SequenceFeatureExtractor
 
 from audio_cache import to_float
 from augment import Augmentation
-from clips import WINDOW_STEP, column, cut
+from clips import WINDOW_STEP, column, cut, with_soft_labels
 from emo_listen.errors import CorpusError
 
 ORDINARY = 3
@@ -110,6 +110,7 @@ class Voices(Dataset):
         self.window = window
         self.vary = vary
         self.seed = seed
+        self.soft_labels: np.ndarray | None = None
         self.batch_size = batch_size
         self.group = len(label2id) - 1 + ORDINARY
         if batch_size < self.group:
@@ -195,7 +196,10 @@ class Voices(Dataset):
         return self._dealt[1]
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return `input_values` float32 (n_samples,), `length`, `labels` and `voices`."""
+        """Return `input_values` float32 (n_samples,), `length`, `labels` and `voices`.
+
+        And `soft_labels` (n_classes,) where there are any.
+        """
         epoch = int(self.epoch)
         place = self.places()[index]
         random = np.random.default_rng([self.seed, epoch, index])
@@ -212,12 +216,13 @@ class Voices(Dataset):
             samples = self.vary(samples, epoch, index, place.voice)
         samples = framed(samples, length, random)
         values = self.extractor(samples, sampling_rate=rate)["input_values"][0]
-        return {
+        item = {
             "input_values": values,
             "length": length,
             "labels": self.labels[place.clip],
             "voices": place.voice,
         }
+        return with_soft_labels(item, self.soft_labels, place.clip)
 
 
 def framed(samples: np.ndarray, length: int, random: np.random.Generator) -> np.ndarray:
