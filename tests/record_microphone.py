@@ -2,9 +2,9 @@
 
     python tests/record_microphone.py OUTPUT [PAUSE BACKLOG]
 
-Writes to OUTPUT, a NumPy archive, the samples that came (`samples`), and of each gap where it
-stands among them (`places`), how many seconds were lost (`seconds`) and why (`reasons`). Prints
-a line at each gap, and at each block how many samples have come and how many of them are not
+Writes to OUTPUT, a NumPy archive, the samples of the first channel (`samples`), and of each gap
+where it stands among them (`places`), how many seconds were lost (`seconds`) and why (`reasons`).
+Prints a line at each gap, and at each block how many samples have come and how many of them are not
 zero. Waits PAUSE seconds after each block until standard input closes; BACKLOG is the sound in
 seconds that may wait.
 """
@@ -41,9 +41,9 @@ def main() -> None:
             gaps.append((length, item.seconds, item.reason))
             print(item, flush=True)
         else:
-            blocks.append(item)
+            blocks.append(item[:, 0])
             length += len(item)
-            heard += int(np.count_nonzero(item))
+            heard += int(np.count_nonzero(item[:, 0]))
             print("sound", length, heard, flush=True)
         hurry.wait(pause)
     np.savez(

@@ -118,7 +118,7 @@ def test_a_file_that_goes_during_the_run_costs_only_itself(
     assert main(["analyse", "talks", "--output", "results.jsonl", "--jobs", "1"]) == 1
     assert closings("results.jsonl") == {
         "talks/a.wav": "file",
-        "talks/b.wav": "talks/b.wav is not a file",
+        "talks/b.wav": "talks/b.wav is not a file: check the path",
     }
 
 

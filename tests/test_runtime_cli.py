@@ -303,7 +303,11 @@ def test_no_speech_at_all_is_told_and_csv_keeps_warnings(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (["--device", "absent.flac"], "AudioFileError: absent.flac is not a file"),
+        (
+            ["absent.flac"],
+            "AudioFileError: absent.flac is not a file: check the path, or list the microphones "
+            "with emo-listen --list-devices",
+        ),
         (["--device", "{text}"], "AudioFileError: {text} cannot be read as sound"),
         (["--device", "{folder}"], "AudioFileError: {folder} is a folder: for the sound files in"),
         (["--device", "no/such"], "AudioFileError: no/such is not a file"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import subprocess
@@ -201,6 +202,34 @@ def test_a_recording_that_was_never_finished_is_read(
     np.testing.assert_array_equal(load_audio(path, RATE), expected)
 
 
+@pytest.mark.parametrize("subtype", ["PCM_16", "ULAW", "FLOAT"])
+@pytest.mark.parametrize(
+    ("suffix", "magic", "sizes"), [("au", b".snd", (0, 4000)), ("aiff", b"SSND", (8, 4000))]
+)
+def test_an_unfinished_au_or_aiff_is_read_as_far_as_the_data_goes(
+    tmp_path: Path, suffix: str, magic: bytes, sizes: tuple[int, int], subtype: str
+) -> None:
+    path = tmp_path / f"killed.{suffix}"
+    soundfile.write(path, np.stack([TONE, 0.5 * TONE], axis=1), RATE, subtype=subtype)
+    expected = load_audio(path, RATE)
+    content = bytearray(path.read_bytes())
+    at = content.index(magic) + (8 if suffix == "au" else 4)
+    # libsndfile itself reads as many bytes as the header tells.
+    struct.pack_into(">I", content, at, sizes[1])
+    path.write_bytes(content)
+    assert 0 < len(load_audio(path, RATE)) < len(expected)
+    struct.pack_into(">I", content, at, sizes[0])
+    path.write_bytes(content)
+    np.testing.assert_array_equal(load_audio(path, RATE), expected)
+    np.testing.assert_array_equal(load_audio(io.BytesIO(content), RATE), expected)
+
+
+def test_an_au_without_sound_is_empty(tmp_path: Path) -> None:
+    path = tmp_path / "empty.au"
+    soundfile.write(path, NOISE[:0], RATE)
+    assert len(load_audio(path, RATE)) == 0
+
+
 def test_flac_without_a_length_is_read(tmp_path: Path) -> None:
     path = tmp_path / "killed.flac"
     soundfile.write(path, NOISE, RATE)
@@ -271,7 +300,8 @@ def test_what_is_not_a_file_is_refused(tmp_path: Path) -> None:
         ("pipe.wav", "is not a file, but a pipe, a socket or a device"),
         ("broken.wav", "is a link to a file that does not exist"),
         ("loop.wav", "cannot be opened: Too many levels of symbolic links"),
-        ("x\0.wav", "is not a file"),
+        ("x\0.wav", "is not a file: check the path"),
+        ("absent.wav", "absent.wav is not a file: check the path"),
         ("n" * 300, "cannot be opened: File name too long"),
     ):
         with pytest.raises(AudioFileError, match=message):

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
+from emo_listen import EmotionModel, WarningEvent, listen
 from emo_listen.errors import AudioFileError
 from emo_listen.levels import LevelWarning, LevelWatch, level_dbfs
-from emo_listen.sources import AudioFile
+from emo_listen.sources import AudioFile, PcmStream, Source
 
 RATE = 16000
 
@@ -25,7 +27,7 @@ def overdriven(seconds: float) -> np.ndarray:
 
 
 def warnings(*parts: np.ndarray, block_length: int = 1024) -> list[LevelWarning]:
-    samples = np.concatenate(parts)
+    samples = np.concatenate([part if part.ndim == 2 else part[:, np.newaxis] for part in parts])
     watch = LevelWatch(RATE)
     return [
         warning
@@ -73,6 +75,29 @@ def test_an_offset_changes_no_warning() -> None:
     assert warnings(shifted) == []
     (warning,) = warnings(shifted, np.clip(overdriven(20) + np.float32(0.3), -1, 1))
     assert warning.reason == "clipped"
+
+
+def test_a_clipped_channel_is_told_whatever_the_other_carries() -> None:
+    stereo = np.stack([tone(30, 0.05), overdriven(30)], axis=1)
+    assert warnings(stereo.mean(axis=1)) == []
+    for channels in (stereo, stereo[:, ::-1]):
+        (warning,) = warnings(channels)
+        assert warning.reason == "clipped"
+    # One that is stuck at full scale is dead, and the other is heard.
+    assert warnings(np.stack([tone(30, 0.05), np.ones(30 * RATE, np.float32)], axis=1)) == []
+
+
+@pytest.mark.parametrize("source", ["file", "pipe"])
+def test_a_listener_tells_of_one_clipped_channel(
+    bundled_model: EmotionModel, tmp_path: Path, source: str
+) -> None:
+    stereo = np.stack([tone(15, 0.1), overdriven(15)], axis=1)
+    soundfile.write(tmp_path / "stereo.wav", stereo, RATE, subtype="FLOAT")
+    device: Source = AudioFile(tmp_path / "stereo.wav")
+    if source == "pipe":
+        device = PcmStream((tmp_path / "stereo.wav").open("rb"), RATE)
+    events = list(listen(device, model=bundled_model))
+    assert [event.reason for event in events if isinstance(event, WarningEvent)] == ["clipped"]
 
 
 def test_warnings_of_one_kind_become_rare() -> None:

@@ -390,7 +390,7 @@ microphone, blocks = Microphone(), []
 microphone.sampling_rate = 16000  # As after a loss, where the device came back with another one.
 print("ready", flush=True)
 for block in microphone:
-    blocks.append(block)
+    blocks.append(block[:, 0])
     if len(block) and not np.any(block) and any(map(np.any, blocks)):
         microphone.stop()
 np.save(sys.argv[1], np.concatenate(blocks))

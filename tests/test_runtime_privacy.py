@@ -1,4 +1,8 @@
-"""Nothing leaves: the system calls of `emo-listen`, and of what it is compared with."""
+"""Nothing leaves: the system calls of `emo-listen`, and of what it is compared with.
+
+Where strace cannot be had, the commands run in a network namespace that has no interface but
+loopback, and what they leave behind is looked at.
+"""
 
 from __future__ import annotations
 
@@ -42,6 +46,14 @@ def isolation() -> tuple[str, ...]:
     return tuple(ISOLATED) if works(*ISOLATED, "true") else ()
 
 
+@functools.cache
+def strace_works() -> bool:
+    return works("strace", "-o", os.devnull, "true")
+
+
+needs_strace = pytest.mark.skipif(not strace_works(), reason="needs strace, and leave to use it")
+
+
 def clean_environment(home: Path) -> dict[str, str]:
     """What a user's shell has, without variables that turn telemetry off."""
     home.mkdir()
@@ -55,12 +67,19 @@ def clean_environment(home: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def traced(folder: Path, *command: str | Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run in the new `folder`, which gets `calls` and an empty `home`, until it ends."""
+def watched(
+    folder: Path, *command: str | Path, strace: bool = True
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run in the new `folder`, which gets an empty `home`, until it ends.
+
+    With `strace`, where it can be had, the folder gets `calls`, too.
+    """
     folder.mkdir()
-    strace = ["strace", "-f", "-s", "0", "-e", f"trace={CALLS}", "-o", str(folder / "calls")]
+    tracer = []
+    if strace and strace_works():
+        tracer = ["strace", "-f", "-s", "0", "-e", f"trace={CALLS}", "-o", str(folder / "calls")]
     with subprocess.Popen(
-        [*isolation(), *strace, *map(str, command)],
+        [*isolation(), *tracer, *map(str, command)],
         cwd=folder,
         env=clean_environment(folder / "home"),
         stdin=subprocess.PIPE,
@@ -94,12 +113,18 @@ def written(folder: Path) -> set[str]:
     return paths - {"/dev/null"}
 
 
+def left(folder: Path) -> set[str]:
+    """Files that a run left in its folder, but for the trace."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix() for path in files} - {"calls"}
+
+
 @pytest.fixture(scope="module")
-def traces(tmp_path_factory: pytest.TempPathFactory, sample_file: Path) -> Path:
-    """Folders with the calls of a pipe, a file and an analysis, and of onnxruntime alone."""
-    if not works("strace", "-o", os.devnull, "true"):
-        pytest.skip("needs strace, and leave to use it")
-    folder = tmp_path_factory.mktemp("traces")
+def runs(tmp_path_factory: pytest.TempPathFactory, sample_file: Path) -> Path:
+    """Folders of a pipe, a file, an analysis, a pipe without strace, and onnxruntime alone."""
+    if not strace_works() and not isolation():
+        pytest.skip("needs strace or a network namespace (unshare -rn), and leave to use it")
+    folder = tmp_path_factory.mktemp("runs")
     samples = load_audio(sample_file, 16000)
     recordings = folder / "recordings"
     recordings.mkdir()
@@ -108,52 +133,65 @@ def traces(tmp_path_factory: pytest.TempPathFactory, sample_file: Path) -> Path:
     plain = f"import onnxruntime, time; time.sleep({SECONDS})"
     many_lines = ["--emit", "windows", "--no-vad", "--window", "0.2", "--hop", "0.05"]
     with (
-        traced(folder / "plain", sys.executable, "-c", plain) as onnxruntime_alone,
-        traced(
+        watched(folder / "plain", sys.executable, "-c", plain) as onnxruntime_alone,
+        watched(
             folder / "pipe",
             *EMO_LISTEN,
             *["--device", "-", "--record-labels", "labels.jsonl", "--osc", "127.0.0.1:9000"],
         ) as pipe,
+        watched(folder / "isolated", *EMO_LISTEN, "--device", "-", strace=False) as isolated,
         # Its lines fill the pipe that nobody reads, and it waits.
-        traced(folder / "file", *EMO_LISTEN, "--device", folder / "long.wav", *many_lines),
-        traced(
+        watched(folder / "file", *EMO_LISTEN, "--device", folder / "long.wav", *many_lines),
+        watched(
             folder / "analyse",
             *EMO_LISTEN,
             *["analyse", str(recordings), "--output", str(folder / "results.csv")],
         ),
     ):
-        assert pipe.stdin
-        pipe.stdin.write(np.round(samples * 32767).astype("<i2").tobytes())
-        pipe.stdin.flush()
+        for process in (pipe, isolated):
+            assert process.stdin
+            process.stdin.write(np.round(samples * 32767).astype("<i2").tobytes())
+            process.stdin.flush()
         onnxruntime_alone.wait()
     return folder
 
 
 @pytest.mark.skipif(not isolation(), reason="needs a network namespace, lest it send something")
-def test_the_trace_shows_telemetry_where_it_is_on(traces: Path) -> None:
+def test_telemetry_shows_where_it_is_on(runs: Path) -> None:
     import onnxruntime
 
     if tuple(map(int, onnxruntime.__version__.split(".")[:2])) < (1, 29):
         pytest.skip("this onnxruntime has no telemetry")
-    assert network_calls(traces / "plain")
-    assert any("onnxruntime.db" in path for path in written(traces / "plain"))
-    assert list((traces / "plain" / "home").iterdir())
+    if strace_works():
+        assert network_calls(runs / "plain")
+        assert any("onnxruntime.db" in path for path in written(runs / "plain"))
+    assert any("onnxruntime.db" in path for path in left(runs / "plain"))
 
 
+@pytest.mark.parametrize(
+    ("run", "files"),
+    [("pipe", {"labels.jsonl"}), ("file", set()), ("analyse", set()), ("isolated", set())],
+)
+def test_nothing_is_left_but_what_an_option_asks_for(runs: Path, run: str, files: set[str]) -> None:
+    assert left(runs / run) == files
+    assert list((runs / run / "home").iterdir()) == []
+
+
+@needs_strace
 @pytest.mark.parametrize("run", ["pipe", "file", "analyse"])
-def test_nothing_is_sent_and_the_home_stays_empty(traces: Path, run: str) -> None:
-    assert network_calls(traces / run) == []
-    assert list((traces / run / "home").iterdir()) == []
+def test_nothing_is_sent(runs: Path, run: str) -> None:
+    assert network_calls(runs / run) == []
 
 
-def test_only_an_option_opens_a_socket_or_a_file(traces: Path) -> None:
-    assert len(sockets(traces / "pipe")) == 1  # OSC's
-    assert written(traces / "pipe") == {"labels.jsonl"}
-    assert sockets(traces / "file") == []
-    assert written(traces / "file") == set()
+@needs_strace
+def test_only_an_option_opens_a_socket_or_a_file(runs: Path) -> None:
+    assert len(sockets(runs / "pipe")) == 1  # OSC's
+    assert written(runs / "pipe") == {"labels.jsonl"}
+    assert sockets(runs / "file") == []
+    assert written(runs / "file") == set()
     # Events are kept in the folder for temporary files until all are there.
-    allowed = (f"{traces}/results.csv", f"{traces}/analyse/home/")
-    assert all(path.startswith(allowed) for path in written(traces / "analyse"))
+    allowed = (f"{runs}/results.csv", f"{runs}/analyse/home/")
+    assert all(path.startswith(allowed) for path in written(runs / "analyse"))
 
 
 def test_every_script_imports_emo_listen_first(repository: Path) -> None:

@@ -20,9 +20,11 @@ FRAME = 320
 
 def judged(samples: np.ndarray, block_length: int) -> list[np.ndarray | Gap]:
     """What comes of blocks of a length: gaps, and the sound between them joined."""
-    blocks = [samples[i : i + block_length] for i in range(0, len(samples), block_length)]
+    column = samples[:, np.newaxis]
+    blocks = [column[i : i + block_length] for i in range(0, len(samples), block_length)]
     joined: list[np.ndarray | Gap] = []
-    for item in valid_sound(blocks, RATE):
+    for found in valid_sound(blocks, RATE):
+        item = found if isinstance(found, Gap) else found[:, 0]
         if not isinstance(item, Gap) and joined and not isinstance(joined[-1], Gap):
             joined[-1] = np.concatenate([joined[-1], item])
         else:

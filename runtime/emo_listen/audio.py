@@ -74,16 +74,16 @@ def mixed_down(blocks: Iterable[Block], sampling_rate: int) -> Iterator[NDArray[
     """Yield decoded blocks, float32 (n_samples, n_channels), as mono float32 (n,).
 
     Raises:
-        DamageError: what decodes them raises it; all sound before has come by then.
+        AudioFileError, DamageError: what decodes them raises it; all sound before has come by then.
     """
     mixing: MixDown | None = None
     n_channels = 0
-    damage: DamageError | None = None
+    damage: DamageError | AudioFileError | None = None
     blocks = iter(blocks)
     while damage is None:
         try:
             block = next(blocks, None)
-        except DamageError as error:
+        except (DamageError, AudioFileError) as error:
             block, damage = None, error
         if mixing is not None and (block is None or block.shape[1] != n_channels):
             yield mixing.finish()
@@ -99,7 +99,7 @@ def mixed_down(blocks: Iterable[Block], sampling_rate: int) -> Iterator[NDArray[
 
 
 class AudioReader:
-    """An open sound file, decoded once from its beginning to its end, its channels mixed down.
+    """An open sound file, decoded once from its beginning to its end.
 
     Attributes:
         sampling_rate: in Hz.
@@ -112,6 +112,7 @@ class AudioReader:
         self._name = name
         self._decoder = open_decoder(source, name)
         self._decoded = 0
+        self._channels = 0
         self.sampling_rate = self._decoder.sampling_rate
         self.duration = self._decoder.duration
 
@@ -127,7 +128,11 @@ class AudioReader:
         return self._decoded / self.sampling_rate
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
-        """Yield mono blocks of a second at most, float32 (n_samples,).
+        """Yield its channels mixed down, float32 (n_samples,); see `blocks`."""
+        return mixed_down(self.blocks(), self.sampling_rate)
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield blocks of a second at most, float32 (n_samples, n_channels), all as the first.
 
         Where the file is damaged, all that can be decoded before comes first. What the first
         decoder cannot read, and a second one can, is no damage.
@@ -136,23 +141,28 @@ class AudioReader:
             AudioFileError: the file is damaged; the message tells where.
         """
         try:
-            yield from self._mono(self._decoder)
+            for block in self._alike(self._decoder):
+                self._decoded += len(block)
+                yield block
         except DamageError as error:
             try:
-                yield from self._rest()
+                yield from self._alike(self._rest())
             except DamageError:
                 raise AudioFileError(
                     f"{self._name} is damaged {self.position:.2f} s from its beginning "
                     f"({error}). {conversion_hint(self._name)}"
                 ) from error
 
-    def _mono(self, blocks: Iterable[Block]) -> Iterator[NDArray[np.float32]]:
-        for samples in mixed_down(blocks, self.sampling_rate):
-            self._decoded += len(samples)
-            yield samples
+    def _alike(self, blocks: Iterable[Block]) -> Iterator[Block]:
+        """Yield blocks with as many channels as the first; of others, the mean in each channel."""
+        for block in blocks:
+            self._channels = self._channels or block.shape[1]
+            if block.shape[1] != self._channels:
+                block = np.repeat(block.mean(axis=1, keepdims=True), self._channels, axis=1)
+            yield block
 
-    def _rest(self) -> Iterator[NDArray[np.float32]]:
-        """Yield what follows the sound decoded so far, from a second decoder.
+    def _rest(self) -> Iterator[Block]:
+        """Yield what follows the sound decoded so far, from a second decoder, in one channel.
 
         Raises:
             DamageError: there is none, or the file is damaged.
@@ -167,7 +177,7 @@ class AudioReader:
                 skip -= len(samples) - len(rest)
                 if len(rest):
                     self._decoded += len(rest)
-                    yield rest
+                    yield rest[:, np.newaxis]
         if skip or self.position < (self.duration or 0.0) - MAX_DRIFT:
             raise DamageError("it ends early")
 

@@ -1,4 +1,4 @@
-"""What a source yields, made mono float32; what is not sound is refused by name."""
+"""What a source yields, made float32 of two dimensions; what is not sound is refused by name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from emo_listen.errors import AudioInputError
 from emo_listen.gaps import Gap
-from emo_listen.mixing import MixDown
 from emo_listen.rates import check_rate
 
 MAX_BLOCK_CHANNELS = 64
@@ -58,18 +57,15 @@ def check_source(source: Any) -> None:
     check_rate(source.sampling_rate)
 
 
-def mono_blocks(source: Any) -> Iterator[NDArray[np.float32] | Gap]:
-    """Yield what a source yields, each block as float32 (n_samples,).
+def channel_blocks(source: Any) -> Iterator[NDArray[np.float32] | Gap]:
+    """Yield what a source yields, each block as float32 (n_samples, n_channels).
 
     Raises:
         AudioInputError: a block is not sound, or has another number of channels than the first.
     """
-    mixing: MixDown | None = None
-    n_channels = 0
+    n_channels: int | None = None
     for item in source:
         if isinstance(item, Gap):
-            if mixing is not None:
-                yield mixing.finish()
             yield item
             continue
         block = float_samples(item)
@@ -77,13 +73,10 @@ def mono_blocks(source: Any) -> Iterator[NDArray[np.float32] | Gap]:
             block = block[:, np.newaxis]
         if block.ndim != 2 or not 1 <= block.shape[1] <= MAX_BLOCK_CHANNELS:
             raise AudioInputError(f"{source} gave a block of shape {np.shape(item)}: {_WANTED}")
-        if mixing is None:
+        if n_channels is None:
             n_channels = block.shape[1]
-            mixing = MixDown(n_channels, check_rate(source.sampling_rate))
         if block.shape[1] != n_channels:
             raise AudioInputError(
                 f"{source} gave a block of {block.shape[1]} channels after one of {n_channels}"
             )
-        yield mixing.push(block)
-    if mixing is not None:
-        yield mixing.finish()
+        yield block

@@ -17,6 +17,7 @@ from emo_listen.decoder import MAX_CHANNELS, Block, DamageError, Decoder, block_
 from emo_listen.errors import AudioFileError
 from emo_listen.media import MAX_DRIFT, MEDIA_SUFFIXES, conversion_hint, open_second_decoder
 from emo_listen.rates import MAX_RATE, MIN_RATE
+from emo_listen.unfinished import FORMATS, without_length
 from emo_listen.wav import read_wav_header, wav_blocks
 
 SOUND_SUFFIXES = {f".{name.casefold()}" for name in soundfile.available_formats()} | {
@@ -87,12 +88,13 @@ def check_regular_file(path: Path) -> None:
         if stat.S_ISREG(mode):
             path.open("rb").close()
     except (FileNotFoundError, NotADirectoryError):
-        broken = "a link to a file that does not exist" if path.is_symlink() else "not a file"
-        raise AudioFileError(f"{path} is {broken}") from None
+        broken = "a link to a file that does not exist"
+        absent = "not a file: check the path"
+        raise AudioFileError(f"{path} is {broken if path.is_symlink() else absent}") from None
     except OSError as error:
         raise AudioFileError(f"{path} cannot be opened: {error.strerror}") from error
     except ValueError:  # A null byte.
-        raise AudioFileError(f"{path!r} is not a file") from None
+        raise AudioFileError(f"{path!r} is not a file: check the path") from None
     if stat.S_ISDIR(mode):
         raise AudioFileError(
             f"{path} is a folder: for the sound files in it, run "
@@ -120,6 +122,12 @@ class LibsndfileDecoder:
             source.seek(0)
             place = source
         self._file = _ForwardFile(place)
+        self._opened: BinaryIO | None = None
+        if self._file.frames == 0 and self._file.format in FORMATS:
+            self._file.close()
+            if isinstance(source, Path):
+                source = self._opened = source.open("rb")
+            self._file = _ForwardFile(without_length(source))
         self.sampling_rate: int = self._file.samplerate
         self.channels: int = self._file.channels
         frames: int = self._file.frames
@@ -130,6 +138,8 @@ class LibsndfileDecoder:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+        if self._opened is not None:
+            self._opened.close()
 
     def __iter__(self) -> Iterator[Block]:
         """Yield blocks, float32 (n_samples, n_channels); see `Decoder`."""

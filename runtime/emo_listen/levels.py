@@ -52,7 +52,8 @@ class LevelWarning:
     """For how long it has been so, in seconds."""
 
     reason: Literal["silent", "clipped"]
-    """`silent`: not even a microphone's own noise; `clipped`: overdriven."""
+    """`silent`: not even a microphone's own noise in any channel; `clipped`: a channel is
+    overdriven."""
 
 
 def level_dbfs(block: NDArray[np.float32]) -> float:
@@ -70,42 +71,45 @@ def level_dbfs(block: NDArray[np.float32]) -> float:
 class LevelWatch:
     """Warns when the input has been silent or clipped for long: once each time, seldom often.
 
-    Push the sound as the device gives it: resampling moves clipped samples off full scale.
+    Push the sound as the device gives it: resampling, and the mean of channels of which one is
+    clipped, move clipped samples off full scale.
     """
 
     def __init__(self, sampling_rate: int) -> None:
         """Watch sound at `sampling_rate` in Hz."""
         self._sampling_rate = sampling_rate
         self._frame_length = max(1, round(sampling_rate * FRAME_SECONDS))
-        self._pending = np.zeros(0, np.float32)
+        self._pending: NDArray[np.float32] | None = None
         self._frames = 0
         self._silent_frames = 0
-        self._clipped: deque[float] = deque(maxlen=round(CLIPPED_SECONDS / FRAME_SECONDS))
+        self._clipped: deque[NDArray[np.float64]] = deque(
+            maxlen=round(CLIPPED_SECONDS / FRAME_SECONDS)
+        )
         self._silent_episodes = _Episodes()
         self._clipped_episodes = _Episodes()
 
     def push(self, block: NDArray[np.float32]) -> list[LevelWarning]:
-        """Take `block`, float32 (n_samples,), and return the warnings that are due.
+        """Take `block`, float32 (n_samples, n_channels), and return the warnings that are due.
 
         They depend on the samples alone, not on how these are cut into blocks.
         """
-        samples = np.concatenate([self._pending, block])
+        samples = block if self._pending is None else np.concatenate([self._pending, block])
         whole = len(samples) - len(samples) % self._frame_length
         self._pending = samples[whole:]
         warnings = []
-        for frame in samples[:whole].reshape(-1, self._frame_length):
+        for frame in samples[:whole].reshape(-1, self._frame_length, samples.shape[1]):
             warnings += self._judge(frame)
         return warnings
 
     def _judge(self, frame: NDArray[np.float32]) -> list[LevelWarning]:
         self._frames += 1
         time = self._frames * self._frame_length / self._sampling_rate
-        silent = level_dbfs(frame) < SILENT_DBFS
-        self._silent_frames = self._silent_frames + 1 if silent else 0
+        silent = np.array([level_dbfs(channel) < SILENT_DBFS for channel in frame.T])
+        self._silent_frames = self._silent_frames + 1 if silent.all() else 0
         silence = self._silent_frames * self._frame_length / self._sampling_rate
-        # An input that is stuck at full scale is dead, not overdriven.
-        self._clipped.append(0.0 if silent else float(np.mean(np.abs(frame) >= FULL_SCALE)))
-        clipped = sum(self._clipped) >= CLIPPED_SHARE * (self._clipped.maxlen or 1)
+        # A channel that is stuck at full scale is dead, not overdriven.
+        self._clipped.append(np.where(silent, 0, np.mean(np.abs(frame) >= FULL_SCALE, axis=0)))
+        clipped = np.sum(self._clipped, axis=0).max() >= CLIPPED_SHARE * (self._clipped.maxlen or 1)
         warnings = []
         if self._silent_episodes.warns(silence >= SILENT_SECONDS, time):
             warnings.append(LevelWarning(time, silence, "silent"))

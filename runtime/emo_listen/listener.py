@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emo_listen.audio import Resampler
-from emo_listen.blocks import check_source, mono_blocks
+from emo_listen.blocks import channel_blocks, check_source
 from emo_listen.engine import Engine
 from emo_listen.errors import AudioInputError, ListenerError
 from emo_listen.events import Emit, Event, StatusEvent, WarningEvent
 from emo_listen.levels import LevelWatch, level_dbfs
+from emo_listen.mixing import MixDown
 from emo_listen.model import MIN_SECONDS, EmotionModel
 from emo_listen.references import BaselineChoice
 from emo_listen.sources import Gap, Source, open_source
@@ -115,26 +117,34 @@ class Listener:
         engine, source, rate = self._engine, self.source, self.model.sampling_rate
         resampler = Resampler(source.sampling_rate, rate)
         levels = LevelWatch(source.sampling_rate)
+        mixing: MixDown | None = None
         meter = Meter(engine, rate) if self._status else None
-        for block in valid_sound(mono_blocks(source), source.sampling_rate):
+
+        def hear(block: NDArray[np.float32]) -> Iterator[Event]:
+            for samples in resampler.push(block):
+                yield from engine.push(samples) if meter is None else meter.push(samples)
+
+        for block in valid_sound(channel_blocks(source), source.sampling_rate):
             if self._stopped.is_set() and not source.live:
                 return
             if self._stopped.is_set() and not hasattr(source, "stop"):
                 break
             if isinstance(block, Gap):
+                if mixing is not None:
+                    yield from hear(mixing.finish())
                 yield from engine.push(resampler.finish())
                 yield from engine.gap(block.seconds, block.reason)
                 resampler = Resampler(source.sampling_rate, rate)
                 continue
-            for samples in resampler.push(block):
-                if meter is None:
-                    yield from engine.push(samples)
-                else:
-                    yield from meter.push(samples)
+            if mixing is None:
+                mixing = MixDown(block.shape[1], source.sampling_rate)
+            yield from hear(mixing.push(block))
             for warning in levels.push(block):
                 yield WarningEvent(**asdict(warning))
         if self._stopped.is_set() and not source.live:
             return
+        if mixing is not None:
+            yield from hear(mixing.finish())
         yield from engine.push(resampler.finish())
         if engine.received < MIN_SECONDS * rate and not source.live:
             raise AudioInputError(

@@ -56,7 +56,7 @@ _open_streams: set[_Stream] = set()
 
 
 class Microphone:
-    """An input device of PortAudio, at the device's own rate, its first two channels mixed down.
+    """An input device of PortAudio, at the device's own rate: its first two channels.
 
     Where the device vanishes (unplugged, its sound server restarted), a warning is logged, and it
     is opened again as soon as it is back. PortAudio sees devices that came back only when it is
@@ -95,7 +95,9 @@ class Microphone:
         self._queue.put(None)
 
     def __iter__(self) -> Generator[NDArray[np.float32] | Gap, None, None]:
-        """Yield blocks, float32 (n_samples,), until `stop`; closing the generator ends it too.
+        """Yield blocks until `stop`; closing the generator ends it too.
+
+        They are float32 (n_samples, n_channels), always as many channels as at first.
 
         A gap stands wherever sound was lost, and for the time that the device was gone.
 
@@ -144,12 +146,10 @@ class Microphone:
             When the last block came; `lost` where none has.
         """
         watch = OverflowWatch(stream.sampling_rate)
-        resampler = (
-            Resampler(stream.sampling_rate, self.sampling_rate)
-            if stream.sampling_rate != self.sampling_rate
-            else None
-        )
-        mixing = MixDown(stream.channels, stream.sampling_rate)
+        channels = min(self._format.channels, MAX_CHANNELS)
+        adapter = None
+        if (stream.sampling_rate, stream.channels) != (self.sampling_rate, channels):
+            adapter = _Adapter(stream, self.sampling_rate, channels)
         heard = lost
         with contextlib.closing(self._arrivals(stream)) as arrivals:
             for arrival in arrivals:
@@ -158,11 +158,11 @@ class Microphone:
                     _log.warning("the microphone %s is back after %.1f s", self.name, away)
                     yield Gap(max(0.0, away), "device")
                 heard = arrival.time
-                yield from _resampled(_mixed(watch.push(arrival), mixing), resampler)
-        yield from _resampled(_mixed(watch.finish(), mixing), resampler)
-        yield from _resampled(iter([mixing.finish()]), resampler)
-        if resampler is not None:
-            yield resampler.finish()
+                sound = watch.push(arrival)
+                yield from sound if adapter is None else adapter.push(sound)
+        yield from watch.finish() if adapter is None else adapter.push(watch.finish())
+        if adapter is not None:
+            yield from adapter.finish()
         return heard
 
     def _arrivals(self, stream: _Stream) -> Generator[Arrival, None, None]:
@@ -285,26 +285,37 @@ _Item = Arrival | _Ended | None
 """What a microphone's queue holds; None where `stop` was called."""
 
 
-def _mixed(
-    sound: Iterator[NDArray[np.float32] | Gap], mixing: MixDown
-) -> Iterator[NDArray[np.float32] | Gap]:
-    """Mix blocks (n_samples, n_channels) down; a gap comes after the sound before it."""
-    for item in sound:
-        if isinstance(item, Gap):
-            yield mixing.finish()
-            yield item
-        else:
-            yield mixing.push(item)
+class _Adapter:
+    """Brings what a device gives after it came back to the rate and channels of before."""
 
+    def __init__(self, stream: _Stream, sampling_rate: int, channels: int) -> None:
+        """Adapt the sound of `stream`, mixed down, to a rate in Hz and equal channels."""
+        self._mixing = MixDown(stream.channels, stream.sampling_rate)
+        self._resampler = Resampler(stream.sampling_rate, sampling_rate)
+        self._channels = channels
 
-def _resampled(
-    sound: Iterator[NDArray[np.float32] | Gap], resampler: Resampler | None
-) -> Iterator[NDArray[np.float32] | Gap]:
-    for item in sound:
-        if resampler is None or isinstance(item, Gap):
-            yield item
-        else:
-            yield from resampler.push(item)
+    def push(
+        self, sound: Iterator[NDArray[np.float32] | Gap]
+    ) -> Iterator[NDArray[np.float32] | Gap]:
+        """Adapt blocks (n_samples, n_channels); a gap comes after the sound before it."""
+        for item in sound:
+            if isinstance(item, Gap):
+                yield from self._adapted(self._mixing.finish())
+                yield item
+            else:
+                yield from self._adapted(self._mixing.push(item))
+
+    def finish(self) -> Iterator[NDArray[np.float32]]:
+        """Yield the rest."""
+        yield from self._adapted(self._mixing.finish())
+        yield self._in_channels(self._resampler.finish())
+
+    def _adapted(self, mixed: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+        for samples in self._resampler.push(mixed):
+            yield self._in_channels(samples)
+
+    def _in_channels(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.repeat(samples[:, np.newaxis], self._channels, axis=1)
 
 
 def _restart(sounddevice: ModuleType) -> None:

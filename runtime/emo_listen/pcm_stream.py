@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from emo_listen.audio import Resampler, mixed_down, open_audio_file
 from emo_listen.containers import LONGEST_START, container_of, may_be_frames
-from emo_listen.decoder import MAX_CHANNELS
+from emo_listen.decoder import MAX_CHANNELS, Block
 from emo_listen.decoders import check_header
 from emo_listen.errors import AudioInputError
 from emo_listen.pcm import PcmFormat
@@ -56,7 +56,7 @@ class PcmStream:
             stream: Unbuffered or buffered, blocking or not.
             sampling_rate: Rate of raw PCM, and of the blocks, in Hz.
             pcm_format: How the samples of raw PCM are written.
-            channels: Its channels, which are mixed down.
+            channels: Its channels.
 
         Raises:
             AudioInputError: the rate or the channels are out of range.
@@ -75,7 +75,9 @@ class PcmStream:
         self._bytes.stopped = True
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
-        """Yield blocks, float32 (n_samples,), as they come, until the stream ends.
+        """Yield blocks as they come, until the stream ends: float32 (n_samples, n_channels).
+
+        What is brought to another rate is mixed down before, float32 (n_samples,).
 
         Raises:
             AudioInputError: the stream cannot be read, or a file in it is too long.
@@ -86,28 +88,31 @@ class PcmStream:
             start = self._bytes.peek(LONGEST_START)
         form = container_of(start)
         if form is None:
-            yield from self._mono(self._raw)
+            yield from self._blocks(self._raw)
         elif form == "WAV" and (header := self._wav_header()):
-            yield from self._resampled(self._mono(header), header.sampling_rate)
+            yield from self._at_own_rate(self._blocks(header), header.sampling_rate)
         else:
             whole = self._whole(form)
             if self._bytes.stopped:
                 return
             with open_audio_file(io.BytesIO(whole), NAME) as file:
-                yield from self._resampled(file, file.sampling_rate)
+                yield from self._at_own_rate(file.blocks(), file.sampling_rate)
 
-    def _mono(self, header: WavHeader) -> Iterator[NDArray[np.float32]]:
-        for samples in mixed_down(wav_blocks(header, self._bytes.some), header.sampling_rate):
+    def _blocks(self, header: WavHeader) -> Iterator[Block]:
+        for block in wav_blocks(header, self._bytes.some):
             if self._bytes.stopped:
                 return
-            yield samples
+            yield block
 
-    def _resampled(
-        self, blocks: Iterable[NDArray[np.float32]], sampling_rate: int
+    def _at_own_rate(
+        self, blocks: Iterable[Block], sampling_rate: int
     ) -> Iterator[NDArray[np.float32]]:
+        if sampling_rate == self.sampling_rate:
+            yield from blocks
+            return
         resampler = Resampler(sampling_rate, self.sampling_rate)
-        for block in blocks:
-            yield from resampler.push(block)
+        for samples in mixed_down(blocks, sampling_rate):
+            yield from resampler.push(samples)
         yield resampler.finish()
 
     def _wav_header(self) -> WavHeader | None:

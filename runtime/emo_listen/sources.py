@@ -1,7 +1,7 @@
 """Where sound comes from: iterators of float32 blocks at their own rate.
 
-All sound is mono float32 (n_samples,), nominally within -1 to 1. Which block sizes come is the
-source's affair; the rest of the runtime gives the same output for any.
+All sound is float32 (n_samples, n_channels), nominally within -1 to 1. Which block sizes come is
+the source's affair; the rest of the runtime gives the same output for any.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from emo_listen.audio import open_audio_file
 from emo_listen.decoders import SOUND_SUFFIXES
 from emo_listen.devices import is_input, list_input_devices
-from emo_listen.errors import AudioInputError
+from emo_listen.errors import AudioFileError, AudioInputError
 from emo_listen.gaps import Gap
 from emo_listen.microphone import Microphone
 from emo_listen.pcm import PcmFormat
@@ -63,7 +63,7 @@ class Source(Protocol):
 
 
 class AudioFile:
-    """A file of sound, at its own rate, its channels mixed down."""
+    """A file of sound, at its own rate."""
 
     live = False
 
@@ -90,13 +90,13 @@ class AudioFile:
         self._stopped = True
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
-        """Yield blocks, float32 (n_samples,), until the file ends or `stop` is called.
+        """Yield blocks, float32 (n_samples, n_channels), until the file ends or `stop` is called.
 
         Raises:
             AudioFileError: the file is damaged.
         """
         with open_audio_file(self._path) as file:
-            for block in file:
+            for block in file.blocks():
                 if self._stopped:
                     return
                 self.position = file.position
@@ -142,7 +142,14 @@ def open_source(
         )
     if device.isdecimal() and len(device) < 10:
         return Microphone(int(device))
-    return AudioFile(device) if _names_a_file(device) else Microphone(device)
+    if not _names_a_file(device):
+        return Microphone(device)
+    if not os.path.lexists(device):
+        raise AudioFileError(
+            f"{device} is not a file: check the path, or list the microphones with "
+            "emo-listen --list-devices"
+        )
+    return AudioFile(device)
 
 
 def _names_a_file(device: str) -> bool:

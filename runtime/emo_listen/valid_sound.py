@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 def valid_sound(
     items: Iterable[NDArray[np.float32] | Gap], sampling_rate: int
 ) -> Iterator[NDArray[np.float32] | Gap]:
-    """Yield mono blocks, float32 (n_samples,) at a rate in Hz, with gaps for what is no sound.
+    """Yield blocks at a rate in Hz, float32 (n_samples, n_channels), with gaps for no sound.
 
     A frame with a sample that is no sound is lost as a whole; such frames in a row make one gap.
     From the first frame that is scaled as integers, all are scaled back, which is logged.
@@ -49,35 +49,35 @@ class _Frames:
     def __init__(self, sampling_rate: int) -> None:
         self._sampling_rate = sampling_rate
         self._length = max(1, sampling_rate // FRAMES_PER_SECOND)
-        self._pending = np.zeros(0, np.float32)
+        self._pending: NDArray[np.float32] | None = None
         self._lost = 0
         self._scaled = False
 
     def push(self, block: NDArray[np.float32]) -> Iterator[NDArray[np.float32] | Gap]:
-        samples = np.concatenate([self._pending, block])
+        samples = block if self._pending is None else np.concatenate([self._pending, block])
         whole = len(samples) - len(samples) % self._length
         self._pending = samples[whole:]
         if whole:
-            yield from self._judge(samples[:whole].reshape(-1, self._length))
+            yield from self._judge(samples[:whole].reshape(-1, self._length, samples.shape[1]))
 
     def finish(self) -> Iterator[NDArray[np.float32] | Gap]:
         """Yield what has waited for the rest of a frame, and the gap that has not ended."""
-        rest, self._pending = self._pending, self._pending[:0]
-        if len(rest):
+        rest, self._pending = self._pending, None
+        if rest is not None and len(rest):
             yield from self._judge(rest[np.newaxis])
         yield from self._gap()
 
     def _judge(self, frames: NDArray[np.float32]) -> Iterator[NDArray[np.float32] | Gap]:
-        """Yield what is sound in `frames`, float32 (n_frames, n_samples)."""
+        """Yield what is sound in `frames`, float32 (n_frames, n_samples, n_channels)."""
         with np.errstate(invalid="ignore"):
-            good: NDArray[np.bool_] = np.abs(frames).max(axis=1) <= LARGEST
+            good: NDArray[np.bool_] = np.abs(frames).max(axis=(1, 2)) <= LARGEST
         edges = np.flatnonzero(np.diff(good)) + 1
         for run, is_sound in zip(np.split(frames, edges), good[[0, *edges]], strict=True):
             if is_sound:
                 yield from self._gap()
-                yield self._scaled_back(run).reshape(-1)
+                yield self._scaled_back(run).reshape(-1, run.shape[2])
             else:
-                self._lost += run.size
+                self._lost += run.shape[0] * run.shape[1]
 
     def _gap(self) -> Iterator[Gap]:
         if self._lost:
@@ -87,7 +87,7 @@ class _Frames:
     def _scaled_back(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
         if self._scaled:
             return frames / INTEGER_SCALE
-        loud = np.flatnonzero(np.square(frames, dtype=np.float64).mean(axis=1) > SCALED_RMS**2)
+        loud = np.flatnonzero(np.square(frames, dtype=np.float64).mean(axis=(1, 2)) > SCALED_RMS**2)
         if not len(loud):
             return frames
         _log.warning("the samples are scaled by 32,768, as 16-bit integers: they are divided by it")

@@ -66,7 +66,7 @@ def attempt(random: Random, folder: Path) -> str:
         source = AudioFile(path)
         resampler = Resampler(source.sampling_rate, RATE)
         for block in valid_sound(source, source.sampling_rate):
-            for samples in () if isinstance(block, Gap) else resampler.push(block):
+            for samples in () if isinstance(block, Gap) else resampler.push(block[:, 0]):
                 assert np.isfinite(samples).all()
         outcome = "taken"
     except EmoListenError as error:
