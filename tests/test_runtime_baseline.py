@@ -12,10 +12,11 @@ from tiny_models import HEAD, LABELS, write_head_model
 
 from emo_listen import Baseline, EmotionModel, SegmentEvent, WindowEvent, listen
 from emo_listen.audio import load_audio
-from emo_listen.engine import Engine
+from emo_listen.engine import DOUBT, Engine
 from emo_listen.errors import AudioInputError, BaselineError, ModelError
 from emo_listen.events import Event, LabelEvent
 from emo_listen.head import Head
+from emo_listen.references import FixedReference
 
 RATE = 16000
 
@@ -195,6 +196,25 @@ def test_a_stream_is_judged_relative_to_a_baseline(
         expected /= expected.sum()
         assert event.label == model.labels[expected.argmax()]
         assert event.confidence == pytest.approx(expected.max(), abs=1e-4)
+
+
+def test_what_is_unknown_of_a_voice_leaves_more_to_the_prior(
+    model: EmotionModel, sample_file: Path
+) -> None:
+    scores = {}
+    for unknown in (0.0, 0.4):
+        reference = FixedReference(np.array([0.3, -0.2, 0.1]), unknown=unknown)
+        scores[unknown] = [
+            (type(event), np.array(list(event.scores.values())))
+            for event in listen(sample_file, model=model, emit="all", baseline=reference)
+            if isinstance(event, WindowEvent | SegmentEvent)
+        ]
+    for (kind, known), (same, flat) in zip(scores[0.0], scores[0.4], strict=True):
+        assert kind is same
+        expected = (np.log(known) - model.log_prior) / np.sqrt(1 + 0.4 * DOUBT) + model.log_prior
+        expected = np.exp(expected) / np.exp(expected).sum()
+        np.testing.assert_allclose(flat, expected, atol=3e-3)
+    assert {kind for kind, _ in scores[0.0]} == {WindowEvent, SegmentEvent}
 
 
 @pytest.mark.parametrize("vad", [True, False])

@@ -236,6 +236,24 @@ def test_a_run_is_resumed_with_averaging_as_it_began(options, tmp_path, capsys):
     assert "was trained without --average_decay" in capsys.readouterr().err
 
 
+def test_runs_of_two_seeds_are_averaged(options, tmp_path, capsys):
+    first, second = tmp_path / "first", tmp_path / "second"
+    options += ["--load_best_model_at_end", "false", "--test_at_end", "false"]
+    assert finetune.main([*options, "--output_dir", str(first)]) == 0
+    shutil.copytree(first, tmp_path / "kept")
+    seed_1 = [*options, "--seed", "1", "--output_dir", str(second)]
+    assert finetune.main([*seed_1, "--average_with", str(tmp_path / "kept")]) == 0
+    newest = max(second.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    runs = [weights(folder) for folder in (first, newest, second)]
+    assert any((a != b).any() for a, b in zip(runs[0].values(), runs[1].values(), strict=True))
+    for name, mean in runs[2].items():
+        torch.testing.assert_close(mean, (runs[0][name] + runs[1][name]) / 2)
+    assert "--average_with kept" in (second / "README.md").read_text(encoding="utf-8")
+
+    assert finetune.main([*options, "--average_with", str(tmp_path / "nowhere")]) == 2
+    assert "give the --output_dir of finished runs" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("cached", ["true", "false"])
 def test_soft_labels_are_learnt_beside_the_labels(corpus, options, tmp_path, capsys, cached):
     assert finetune.main([*options, "--num_train_epochs", "8"]) == 0

@@ -70,7 +70,7 @@ from splits import leave_out_ambiguous, print_splits, split_corpus
 from step_memory import check_memory
 from voice_trainer import VoiceTrainer
 from voices import Voices
-from weight_average import WEIGHTS_FILE
+from weight_average import WEIGHTS_FILE, average_runs, check_runs, load_runs
 
 
 def load_feature_extractor(base_model: str) -> SequenceFeatureExtractor:
@@ -171,6 +171,7 @@ def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> di
         raise ModelError("--early_stopping_patience needs --load_best_model_at_end true.")
     check_report_to(args.report_to)
     resume = checkpoint_to_resume(args)
+    other_runs = load_runs(own.average_with)
     base_model = choose_base_model(own.base_model)
     cache_dir = Path(own.cache_dir)
     extractor = load_feature_extractor(base_model)
@@ -196,6 +197,7 @@ def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> di
 
     set_seed(args.seed)
     model = load_model(base_model, label_names, own.weighted_layer_sum)
+    check_runs(other_runs, model)
     freeze(model, own.trainable_layers)
     n_trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     n_total = sum(p.numel() for p in model.parameters())
@@ -259,6 +261,7 @@ def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> di
     print("\n".join(told), end="\n" if told else "")
     check_memory(trainer)
     trainer.train(resume_from_checkpoint=resume)
+    average_runs(model, other_runs.values())
     trainer.save_model()
     trainer.save_state()
     scores: dict[str, Score] = {}

@@ -47,6 +47,7 @@ TOLD_IN_CARD = (
     "max_grad_norm",
     "label_smoothing_factor",
     "average_decay",
+    "average_with",
     "bf16",
     "fp16",
     "early_stopping_patience",
@@ -133,6 +134,13 @@ class FinetuneArguments:
         metadata={
             "help": "CSV of soft_labels.py (name, then a column for each class with its "
             "probability) that training clips learn beside their labels."
+        },
+    )
+    average_with: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "Folders of runs that differ from this one in their seed alone: what is saved "
+            "and scored at the end is the mean of all their weights and this run's."
         },
     )
     cache_dir: str = field(
@@ -255,6 +263,8 @@ def chosen_options(own: FinetuneArguments, args: ClipTrainingArguments) -> dict[
 
 def as_given(name: str, value: Any) -> str:
     """Value of the option `name` as a recipe has it, without folders of this machine."""
+    if name == "average_with":
+        return " ".join(map(public_name, value))
     if isinstance(value, list):
         return " ".join(map(str, value))
     if name in ("noise_dir", "babble_dir", "soft_labels"):

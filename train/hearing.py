@@ -71,8 +71,7 @@ def hear(model: EmotionModel, clips: Sequence[Clip], window: float | None = None
     segments = [pair for pair in pairs if isinstance(pair[0], SegmentEvent)]
     if not segments:
         raise CorpusError(f"no speech was found in any of the {len(clips)} clips")
-    log_prior = np.zeros(len(model.labels)) if model.head is None else model.head.log_prior
-    return Heard(_answers(windows, model, log_prior), _answers(segments, model))
+    return Heard(_answers(windows, model, model.log_prior), _answers(segments, model))
 
 
 def events_of(

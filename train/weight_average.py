@@ -1,24 +1,70 @@
-"""Train as usual, but score, save and keep the weights' running average.
+"""Averages of weights: of a run's last steps, and of several runs.
 
 An exponential moving average over the last few hundred steps is nearer to the middle of the basin
 that the weights wander in, and generalises better than any one of them (Polyak and Juditsky 1992;
-Tarvainen and Valpola 2017, "Mean teachers are better role models").
+Tarvainen and Valpola 2017, "Mean teachers are better role models"). Runs that begin from the same
+weights end in one basin, whose middle generalises better than either (Wortsman et al. 2022, "Model
+soups").
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from transformers.utils import SAFE_WEIGHTS_NAME
+
+from emo_listen.errors import ModelError
 
 WEIGHTS_FILE = "weights_not_averaged.safetensors"
+
+
+Weights = dict[str, torch.Tensor]
+"""A model's state by name."""
+
+
+def load_runs(folders: list[str]) -> dict[str, Weights]:
+    """Load the weights of runs by their folders.
+
+    Raises:
+        ModelError: a folder holds none.
+    """
+    try:
+        return {folder: load_file(Path(folder) / SAFE_WEIGHTS_NAME) for folder in folders}
+    except (OSError, SafetensorError) as error:
+        raise ModelError(
+            f"--average_with {' '.join(folders)}: give the --output_dir of finished runs. ({error})"
+        ) from error
+
+
+def check_runs(runs: dict[str, Weights], model: nn.Module) -> None:
+    """Refuse runs whose weights are not those of `model` by name and shape.
+
+    Raises:
+        ModelError: naming the folder.
+    """
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    for folder, weights in runs.items():
+        if {name: tensor.shape for name, tensor in weights.items()} != shapes:
+            raise ModelError(
+                f"--average_with {folder} is another model: give a run of the same recipe."
+            )
+
+
+@torch.no_grad()
+def average_runs(model: nn.Module, runs: Iterable[Weights]) -> None:
+    """Give `model` the mean of its own weights and those of other runs."""
+    for name, tensor in model.state_dict().items():
+        for count, weights in enumerate(runs, start=2):
+            tensor.lerp_(weights[name].to(tensor), 1 / count)
 
 
 class WeightAverage:

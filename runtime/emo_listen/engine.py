@@ -9,6 +9,7 @@ window's logits first inform the voice's baseline, and are then judged relative 
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -57,6 +58,15 @@ of 40 changes without a pause, spliced from validation clips (quartiles 1.2 and 
 
 RELAPSE = 0.1
 """Probability by which the confidence must fall short before a label becomes `uncertain` again."""
+
+
+DOUBT = 1.0
+"""How much of what voices differ by counts as noise in the logits of a voice that is little known:
+they are divided by the square root of 1 + `DOUBT` * `unknown`, so that the prior counts for more
+(MacKay 1992, "The evidence framework applied to classification networks", moderated outputs). Of
+ordinary readers (LibriSpeech validation) 0.058 of the time was called an emotion with 0 and 0.5,
+0.037 with 1, 0.027 with 2; CREMA-D's validation clips stay, the first clip of a stream of EMO-DB is
+told rightly in 0.58, 0.56, 0.53 and 0.50."""
 
 
 class Region:
@@ -113,7 +123,6 @@ class Engine:
         self._first = min(self._window, round(first * self._rate))
         self._emit = emit
         self._reference = open_reference(model, baseline)
-        self._log_prior = 0.0 if model.head is None else model.head.log_prior
         self._detector: SpeechDetector | None = None
         if vad and self._rate == VAD_RATE:
             self._detector = SpeechDetector()
@@ -218,15 +227,17 @@ class Engine:
         self._reference.update(output, new_speech)
         temperature = self._model.settings.temperature
         logits = output.logits / temperature
-        shift = self._reference.shift / temperature - self._log_prior
+        flatten = math.sqrt(1 + DOUBT * self._reference.unknown)
+        shift = self._reference.shift / (temperature * flatten) - self._model.log_prior
         if self._emit != "segments":
+            probabilities = softmax(logits / flatten - shift)
             yield WindowEvent(
                 start=start / self._rate,
                 end=end / self._rate,
-                **self._told(softmax(logits - shift), self._model.settings.uncertain_below),
+                **self._told(probabilities, self._model.settings.uncertain_below),
             )
         smoother = region.smoother
-        smoother.shift = shift
+        smoother.shift, smoother.flatten = shift, flatten
         had = smoother.label is not None
         if smoother.push(logits, end / self._rate, len(samples) / self._window) and had:
             boundary = round((smoother.rival_since - SWITCH_LAG) * self._rate)

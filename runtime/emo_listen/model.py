@@ -119,6 +119,11 @@ class EmotionModel:
         self._do_normalize = do_normalize
         self._receptive_field = receptive_field
 
+    @property
+    def log_prior(self) -> NDArray[np.float64]:
+        """What a listener adds to the scaled logits (n_labels,); zeros for a model without head."""
+        return np.zeros(len(self.labels)) if self.head is None else self.head.log_prior
+
     @classmethod
     def load(
         cls, path: str | Path | None = None, *, file_name: str | None = None, threads: int = 1

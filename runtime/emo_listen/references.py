@@ -28,6 +28,11 @@ class Reference(Protocol):
         """Speech that it rests on, in seconds; 0 for the population's baseline."""
         ...
 
+    @property
+    def unknown(self) -> float:
+        """Share, 0 to 1, of what voices differ by that is still unknown of this one."""
+        ...
+
     def update(self, output: Output, seconds: float) -> None:
         """Take what the model returned for a window of which `seconds` of speech are new."""
         ...
@@ -40,10 +45,11 @@ or the path of one, or a reference of one's own."""
 
 @dataclass(frozen=True)
 class FixedReference:
-    """A shift that stays as it is."""
+    """A shift that stays as it is; by default one that is known for certain."""
 
     shift: NDArray[np.float64]
     seconds: float = 0.0
+    unknown: float = 0.0
 
     def update(self, output: Output, seconds: float) -> None:
         """Learn nothing."""
@@ -65,6 +71,11 @@ class RunningReference:
     def seconds(self) -> float:
         """Speech that it rests on, in seconds."""
         return self._estimate.seconds
+
+    @property
+    def unknown(self) -> float:
+        """Share, 0 to 1, of what voices differ by that is still unknown of this one."""
+        return self._estimate.unknown
 
     def update(self, output: Output, seconds: float) -> None:
         """Take what the model returned for a window of which `seconds` of speech are new."""

@@ -79,6 +79,11 @@ class RunningBaseline:
         return self._seconds
 
     @property
+    def unknown(self) -> float:
+        """Share, 0 to 1, of what voices differ by that is still unknown of this one."""
+        return UNKNOWN_SECONDS / (UNKNOWN_SECONDS + self._seconds)
+
+    @property
     def class_probabilities(self) -> NDArray[np.float64]:
         """Probability (n_labels,) of each class in the last window; at first the prior."""
         return self._probabilities
@@ -95,8 +100,7 @@ class RunningBaseline:
         shift = self.shift
         relative = np.clip(logits - self._head.bias - shift, -FARTHEST, FARTHEST)
         apart = relative - self._head.class_offsets
-        unknown = UNKNOWN_SECONDS / (UNKNOWN_SECONDS + self._seconds)
-        expected = self._noise + unknown * self._head.speaker_covariance
+        expected = self._noise + self.unknown * self._head.speaker_covariance
         distance = (apart * np.linalg.solve(expected, apart.T).T).sum(axis=1)
         self._probabilities = softmax(self._prior - distance / 2)
         emotion = self._probabilities @ self._head.class_offsets

@@ -40,11 +40,13 @@ class Smoother:
 
     Attributes:
         shift: what the voice's baseline takes off the logits, 0 or (n_labels,).
+        flatten: what the logits are divided by before that, 1 or more.
     """
 
     def __init__(self) -> None:
         """Begin with no prediction, at the population's baseline."""
         self.shift: NDArray[np.float64] | float = 0.0
+        self.flatten = 1.0
         self._mean: NDArray[np.float64] | None = None
         self._weight = 0.0
         self._last = 0.0
@@ -67,7 +69,7 @@ class Smoother:
         """
         if self._mean is None:
             raise ValueError("no prediction has been taken")
-        return softmax(self._mean - self.shift)
+        return softmax(self._mean / self.flatten - self.shift)
 
     def push(self, logits: NDArray[np.float64], time: float, weight: float = 1.0) -> bool:
         """Take a window's prediction.
@@ -123,4 +125,4 @@ class Smoother:
         """
         if self._before_lead is None:
             raise ValueError("no label has had a rival")
-        return softmax(self._before_lead - self.shift)
+        return softmax(self._before_lead / self.flatten - self.shift)

@@ -23,6 +23,7 @@ class FirstPass:
         """Begin with nothing heard."""
         self.shift: NDArray[np.float64] = np.zeros(len(model.labels))
         self.seconds = 0.0
+        self.unknown = 0.0
         self.windows: list[tuple[NDArray[np.float64], float]] = []
         """Logits (n_labels,) of each window, and its seconds of new speech."""
 
@@ -46,7 +47,7 @@ def voice_of(model: EmotionModel, heard: Iterable[FirstPass]) -> FixedReference:
     for recording in heard:
         for logits, seconds in recording.windows:
             estimate.update(logits, seconds)
-    return FixedReference(estimate.shift, estimate.seconds)
+    return FixedReference(estimate.shift, estimate.seconds, estimate.unknown)
 
 
 class SecondPass(EmotionModel):
