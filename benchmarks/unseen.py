@@ -91,7 +91,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     told = machine()
     model = EmotionModel.load(args.model)
     clips = load_clips(args.data, args.split, model.sampling_rate, args.limit, args.cache_dir)
-    check_labels(clips, model.labels)
+    known = [clip for clip in clips if clip.label in model.labels]
+    if not known:
+        check_labels(clips, model.labels)
+    left_out, clips = len(clips) - len(known), known
     outputs = outputs_of(model, clips, "clips")
     rows = [row_of("no baseline", [answers_of(model, clips, outputs)], model)]
     if model.head is not None:
@@ -103,6 +106,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     print_machine(told)
     data = Path(args.data).name
     print_table(f"{model.name} on {data}, {len(clips)} whole clips", table(rows))
+    if left_out:
+        print(f"Left out: {left_out} clips of classes that the model does not know.")
     if args.write_card:
         write_card(
             args.model,
@@ -121,6 +126,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "data": data,
         "split": args.split,
         "clips": len(clips),
+        "left_out": left_out,
         "draws": DRAWS,
         "machine": told,
         "results": rows,

@@ -198,6 +198,8 @@ def test_two_of_three_turns_of_a_stream_are_neutral():
 def test_an_unseen_corpus_with_every_kind_of_baseline(repository, corpus, head_model, tmp_path):
     card = head_model.file.parents[1] / "README.md"
     card.write_text("# A tiny model\n\n## Scores\n\nNone.\n")
+    with corpus.open("a") as file:
+        file.write("loud-anger-0.wav,boredom,loud,validation\n")
     done = subprocess.run(
         [
             *(sys.executable, repository / "benchmarks" / "unseen.py"),
@@ -216,6 +218,8 @@ def test_an_unseen_corpus_with_every_kind_of_baseline(repository, corpus, head_m
         *("5 neutral clips", "10 neutral clips", "running", "another speaker's"),
         "of angry clips",
     ]
+    assert (document["clips"], document["left_out"]) == (48, 1)
+    assert "Left out: 1 clips of classes that the model does not know." in done.stdout
     assert rows["5 neutral clips"]["uar"] == 1
     assert rows["no baseline"]["uar"] < 0.8
     assert rows["another speaker's"]["uar"] < 0.8
