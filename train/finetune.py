@@ -55,7 +55,7 @@ from clips import Clips, Collator
 from emo_listen.errors import EmoListenError, ModelError
 from emotion_trainer import ClipTrainer, ClipTrainingArguments, keep_within, steps_to_come
 from finetune_options import FinetuneArguments, chosen_options, parse_args, window_range
-from frozen_trunk import cacheable, freeze, store_trunk_outputs
+from frozen_trunk import cacheable, check_trained_layers, freeze, store_trunk_outputs
 from joined_corpora import load_corpora
 from long_recordings import cut_long, tell_cut
 from metrics import ClassifierMetrics
@@ -65,7 +65,7 @@ from provenance import origin_of, public_name
 from relative_metrics import RelativeMetrics
 from report import write_report
 from scoring import Score, score_checkpoint
-from soft_labels import read_soft_labels
+from soft_labels import read_soft_labels, read_table
 from splits import leave_out_ambiguous, print_splits, split_corpus
 from step_memory import check_memory
 from voice_trainer import VoiceTrainer
@@ -175,6 +175,9 @@ def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> di
     base_model = choose_base_model(own.base_model)
     cache_dir = Path(own.cache_dir)
     extractor = load_feature_extractor(base_model)
+    n_layers = getattr(AutoConfig.from_pretrained(base_model), "num_hidden_layers", None)
+    if n_layers is not None:
+        check_trained_layers(own.trainable_layers, n_layers)
     vary = None
     if own.augment:
         vary = Augmentation(
@@ -183,6 +186,8 @@ def run(own: FinetuneArguments, args: ClipTrainingArguments, command: str) -> di
     with args.main_process_first(desc="decoding"):
         corpus = load_corpora(own.data, own.final_splits, columns_of(own))
         check_metric(args.metric_for_best_model, corpus["label"])
+        if own.soft_labels:
+            read_table(Path(own.soft_labels), sorted(set(corpus["label"])))
         decoded, faults = decode_corpus(corpus, extractor.sampling_rate, cache_dir)
         splits, ambiguous = leave_out_ambiguous(split_corpus(decoded))
         rate = extractor.sampling_rate

@@ -208,6 +208,19 @@ def trained_modules(base: Any) -> list[nn.Module]:
     return [*modules, base.encoder.layer_norm] if base.config.do_stable_layer_norm else modules
 
 
+def check_trained_layers(trained_layers: int, n_layers: int) -> None:
+    """Refuse a `--trainable_layers` that a base model of `n_layers` encoder layers does not have.
+
+    Raises:
+        ModelError: it is not -1 to `n_layers`.
+    """
+    if not -1 <= trained_layers <= n_layers:
+        raise ModelError(
+            f"--trainable_layers {trained_layers}: the base model has {n_layers} encoder layers; "
+            f"give -1 to {n_layers}."
+        )
+
+
 def freeze(model: PreTrainedModel, trained_layers: int) -> None:
     """Freeze a classifier's base but for its top layers; the head is always trained.
 
@@ -225,12 +238,7 @@ def freeze(model: PreTrainedModel, trained_layers: int) -> None:
             f"The base model is of type {model.config.model_type!r}, which has no waveform front "
             "end to keep: give a HuBERT, wav2vec 2.0 or WavLM."
         )
-    n_layers = len(base.encoder.layers)
-    if not -1 <= trained_layers <= n_layers:
-        raise ModelError(
-            f"--trainable_layers {trained_layers}: the base model has {n_layers} encoder layers; "
-            f"give -1 to {n_layers}."
-        )
+    check_trained_layers(trained_layers, len(base.encoder.layers))
     base.__class__ = type(f"Frozen{type(base).__name__}", (FrozenBase, type(base)), {})
     base.trained_layers = trained_layers
     frozen = base.feature_extractor if trained_layers < 0 else base
