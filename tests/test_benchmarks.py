@@ -17,6 +17,7 @@ import tiny_checkpoints as tiny
 import accuracy
 import command
 import latency
+import own_recordings
 import results
 import to_onnx
 from accuracy_tables import by_group
@@ -461,6 +462,14 @@ def test_the_page_of_results(repository, models, tmp_path):
         *("quantization", "streaming", "memory"),
     ]
     assert all((repository / "benchmarks" / f"{script}.py").is_file() for script in scripts)
+    crema_d = tmp_path / "crema-d"
+    crema_d.mkdir()
+    (crema_d / "1001_DFA_ANG_XX.wav").touch()
+    everything[everything.index("x")] = str(crema_d)
+    options = results.commands(results.parse_args(everything), tmp_path)["own_recordings"]
+    assert options[:4] == ["--base_model", str(models[0]), "--data", str(crema_d)]
+    own = own_recordings.parse_args(options)
+    assert own.split == "test"
 
 
 def test_predictors_take_turns_on_each_clip_after_a_warm_up():
