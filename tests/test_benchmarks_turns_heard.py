@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from emo_listen.audio import load_audio
 from emo_listen.vad import SpeechDetector
 from recordings import Clip
-from turns_heard import score_situations
+from situations import amplitude
+from streams import join_turns
+from turns_heard import NetworkAlone, at_speech_level, score_situations, turns_found
 
 RATE = 16000
 
@@ -50,3 +53,16 @@ def test_the_gate_costs_no_turn_that_the_network_alone_would_hear(
     (row,) = score_situations(spoken(sample_file), 1, 0, [situation])
     assert row["turns"] == row["heard"] == 4
     assert row["lost"] == 0
+
+
+@pytest.mark.corpus
+@pytest.mark.parametrize("seed", [2, 4, 9])
+def test_the_gate_gives_the_network_what_came_before_a_quiet_voice(
+    shared_dir: Path, seed: int
+) -> None:
+    samples = load_audio(shared_dir / "crema-d" / "audio" / "1047_TIE_FEA_XX.opus", RATE)
+    clip = at_speech_level(Clip("quiet", "fear", samples, "1047"))
+    stream = join_turns([clip], RATE, np.random.default_rng(seed))
+    quiet = stream.samples * np.float32(amplitude(-17))
+    assert turns_found(NetworkAlone(), quiet, stream.turns) == [True]
+    assert turns_found(SpeechDetector(), quiet, stream.turns) == [True]
