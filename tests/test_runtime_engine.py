@@ -15,6 +15,7 @@ from emo_listen.audio import load_audio
 from emo_listen.engine import FIRST_WINDOW, MIN_SEGMENT, Engine
 from emo_listen.errors import AudioInputError
 from emo_listen.events import Event, LabelEvent
+from emo_listen.model import Output
 from emo_listen.vad import CHUNK, MIN_SILENCE, SpeechDetector, SpeechEnd, SpeechStart
 
 RATE = 16000
@@ -69,6 +70,26 @@ def test_speech_that_the_stream_cuts_short_ends_with_it(speech):
     # Afterwards the detector begins anew, and counts on.
     (start,) = detector.push(stream)
     assert start.at >= len(stream)
+
+
+def test_a_first_label_that_has_become_uncertain_gives_way_to_the_one_that_is_sure(
+    bundled_model, monkeypatch
+):
+    """Nobody who has begun to speak normally is held to a wrong first guess for a second."""
+    order = list(bundled_model.labels)
+    answers = iter(["fear", *["neutral"] * 20])
+
+    def answer(self, samples, sampling_rate):
+        logits = np.zeros(len(order))
+        logits[order.index(next(answers))] = 3.0
+        return Output(logits, None)
+
+    monkeypatch.setattr(EmotionModel, "run", answer)
+    engine = engine_of(bundled_model, vad=False, emit="all", baseline="off")
+    events = heard(engine, np.zeros(4 * RATE, np.float32))
+    told = [(event.end, event.label) for event in of_kind(events, ProvisionalEvent)]
+    assert [label for _, label in told] == ["fear", "neutral"]
+    assert told[1][0] - told[0][0] <= 0.5
 
 
 def test_nothing_is_computed_or_claimed_in_silence(bundled_model, monkeypatch):
