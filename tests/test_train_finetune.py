@@ -377,7 +377,8 @@ def test_the_card_tells_what_a_recipe_chose(repository, tmp_path):
     }
     assert chosen_options(*finetune.parse_args(["--data", "x", "--use_cpu"])) == {}
     for own in (repository / "train").glob("*.yaml"):  # every recipe is one that can be told
-        told = chosen_options(*finetune.parse_args([str(own), "--use_cpu", "--bf16", "false"]))
+        given = [str(own), "--data", "x", "--use_cpu", "--bf16", "false"]
+        told = chosen_options(*finetune.parse_args(given))
         assert all(isinstance(value, str) for value in told.values())
 
 

@@ -29,8 +29,8 @@ NEUTRAL_SHARE = 0.55
 """Share of neutral speech in streams; the other classes share the rest. A model that never heard
 them calls LibriSpeech's validation readers something else in 0.02, 0.01 and 0.00 of the time with
 0.4, 0.5 and 0.6; of EMO-DB's emotional clips, one after the other, 0.08, 0.10 and 0.17 are called
-neutral, and of CREMA-D's validation clips 0.73, 0.73 and 0.71 told rightly. Between the last two, as
-far fields and telephones make more of ordinary speech something else."""
+neutral, and of CREMA-D's validation clips 0.73, 0.73 and 0.71 told rightly. Between the last two,
+since far fields and telephones make more of ordinary speech something else."""
 
 
 def measure(folder: Path, model: EmotionModel, clips: Sequence[Clip]) -> bool:
