@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from calibration import Answers
 from emo_listen import Baseline, EmotionModel
+from emo_listen.head import voice_temperature
 from emo_listen.model import Output
 from figures import NEUTRAL
 from recordings import Clip
@@ -87,10 +88,12 @@ def answers_of(
     """
     rows = range(len(clips)) if rows is None else rows
     logits = np.array([outputs[index].logits for index in rows])
+    temperature = model.settings.temperature
     if shifts is not None:
         logits = logits - np.array(shifts)
+        temperature *= voice_temperature(unknown=0.0)
     return Answers(
-        logits=logits / model.settings.temperature,
+        logits=logits / temperature,
         classes=np.array([model.labels.index(clips[index].label) for index in rows]),
         speakers=[clips[index].speaker for index in rows],
     )

@@ -12,10 +12,10 @@ from tiny_models import HEAD, LABELS, write_head_model
 
 from emo_listen import Baseline, EmotionModel, SegmentEvent, WindowEvent, listen
 from emo_listen.audio import load_audio
-from emo_listen.engine import DOUBT, Engine
+from emo_listen.engine import Engine
 from emo_listen.errors import AudioInputError, BaselineError, ModelError
 from emo_listen.events import Event, LabelEvent
-from emo_listen.head import Head
+from emo_listen.head import Head, voice_temperature
 from emo_listen.references import FixedReference
 
 RATE = 16000
@@ -39,6 +39,7 @@ def test_logits_relative_to_a_baseline_need_no_second_run(model: EmotionModel) -
     assert embedding.dtype == np.float32 and embedding.shape == (2,)
     np.testing.assert_array_equal(prediction.embedding, embedding)
     logits = np.array(HEAD["weight"]) @ (embedding - baseline.embedding) + HEAD["bias"]
+    logits /= voice_temperature(0.0)
     expected = np.exp(logits) / np.exp(logits).sum()
     np.testing.assert_allclose(list(prediction.scores.values()), expected, atol=1e-6)
 
@@ -211,7 +212,9 @@ def test_what_is_unknown_of_a_voice_leaves_more_to_the_prior(
         ]
     for (kind, known), (same, flat) in zip(scores[0.0], scores[0.4], strict=True):
         assert kind is same
-        expected = (np.log(known) - model.log_prior) / np.sqrt(1 + 0.4 * DOUBT) + model.log_prior
+        sharper = voice_temperature(0.4) / voice_temperature(0.0)
+        assert sharper > 1
+        expected = (np.log(np.maximum(known, 1e-9)) - model.log_prior) / sharper + model.log_prior
         expected = np.exp(expected) / np.exp(expected).sum()
         np.testing.assert_allclose(flat, expected, atol=3e-3)
     assert {kind for kind, _ in scores[0.0]} == {WindowEvent, SegmentEvent}

@@ -9,7 +9,6 @@ window's logits first inform the voice's baseline, and are then judged relative 
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from emo_listen.events import (
     WindowEvent,
 )
 from emo_listen.gaps import GapReason
+from emo_listen.head import voice_temperature
 from emo_listen.model import MIN_SECONDS, EmotionModel
 from emo_listen.references import BaselineChoice, open_reference
 from emo_listen.resampled_vad import ResampledDetector
@@ -58,14 +58,6 @@ of 40 changes without a pause, spliced from validation clips (quartiles 1.2 and 
 
 RELAPSE = 0.1
 """Probability by which the confidence must fall short before a label becomes `uncertain` again."""
-
-
-DOUBT = 0.5
-"""How much of what voices differ by counts as noise in the logits of a voice that is little known:
-they are divided by the square root of 1 + `DOUBT` * `unknown`, so that the prior counts for more
-(MacKay 1992, "The evidence framework applied to classification networks", moderated outputs). Of
-ordinary readers (LibriSpeech validation) 0.021 of the time is called an emotion with 0, 0.013 with
-0.5 and 1; the first clip of a stream of EMO-DB is told rightly in 0.67, 0.64 and 0.63."""
 
 
 class Region:
@@ -226,7 +218,7 @@ class Engine:
         self._reference.update(output, new_speech)
         temperature = self._model.settings.temperature
         logits = output.logits / temperature
-        flatten = math.sqrt(1 + DOUBT * self._reference.unknown)
+        flatten = voice_temperature(self._reference.unknown)
         shift = self._reference.shift / (temperature * flatten) - self._model.log_prior
         if self._emit != "segments":
             probabilities = softmax(logits / flatten - shift)

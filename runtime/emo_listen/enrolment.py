@@ -46,7 +46,7 @@ class Enrolment:
         self._windows: list[tuple[NDArray[np.float64], float]] = []
         self.shift: NDArray[np.float64] = np.zeros(len(model.labels))
         self.seconds = 0.0
-        self.unknown = 0.0
+        self.unknown = 1.0
 
     def update(self, output: Output, seconds: float) -> None:
         """Take what the model returned for a window of which `seconds` of speech are new."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from emo_listen.audio import resample
 from emo_listen.blocks import float_samples
 from emo_listen.errors import AudioInputError, BaselineError, ModelError
-from emo_listen.head import Head
+from emo_listen.head import Head, voice_temperature
 from emo_listen.hub import how_to_download
 from emo_listen.model_config import ModelConfig
 from emo_listen.network import open_network, time_limit
@@ -234,8 +234,11 @@ class EmotionModel:
         Raises:
             BaselineError: `baseline` is of another model, or the model takes none.
         """
-        logits = output.logits if baseline is None else output.logits - self.shift(baseline)
-        scores = softmax(logits / self.settings.temperature)
+        logits, temperature = output.logits, self.settings.temperature
+        if baseline is not None:
+            logits = logits - self.shift(baseline)
+            temperature *= voice_temperature(unknown=0.0)
+        scores = softmax(logits / temperature)
         best = int(scores.argmax())
         confidence = float(scores[best])
         return Prediction(

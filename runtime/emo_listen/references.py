@@ -45,11 +45,11 @@ or the path of one, or a reference of one's own."""
 
 @dataclass(frozen=True)
 class FixedReference:
-    """A shift that stays as it is; by default one that is known for certain."""
+    """A shift that stays as it is; by default that of a voice of which nothing is known."""
 
     shift: NDArray[np.float64]
     seconds: float = 0.0
-    unknown: float = 0.0
+    unknown: float = 1.0
 
     def update(self, output: Output, seconds: float) -> None:
         """Learn nothing."""
@@ -96,4 +96,4 @@ def open_reference(model: EmotionModel, choice: BaselineChoice) -> Reference:
     if choice in ("auto", "off"):
         return FixedReference(np.zeros(len(model.labels)))
     baseline = choice if isinstance(choice, Baseline) else Baseline.load(choice)
-    return FixedReference(model.shift(baseline), baseline.seconds)
+    return FixedReference(model.shift(baseline), baseline.seconds, unknown=0.0)

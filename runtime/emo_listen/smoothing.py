@@ -40,7 +40,7 @@ class Smoother:
 
     Attributes:
         shift: what the voice's baseline takes off the logits, 0 or (n_labels,).
-        flatten: what the logits are divided by before that, 1 or more.
+        flatten: what the logits are divided by before that, above 0.
     """
 
     def __init__(self) -> None:

@@ -23,7 +23,7 @@ class FirstPass:
         """Begin with nothing heard."""
         self.shift: NDArray[np.float64] = np.zeros(len(model.labels))
         self.seconds = 0.0
-        self.unknown = 0.0
+        self.unknown = 1.0
         self.windows: list[tuple[NDArray[np.float64], float]] = []
         """Logits (n_labels,) of each window, and its seconds of new speech."""
 
