@@ -52,8 +52,8 @@ def voice_temperature(unknown: float) -> float:
     """Return what a voice's logits are divided by, beside the model's temperature.
 
     The model's temperature is that of a voice of which nothing is known. The better a voice is
-    known, the more its logits say, and the less the prior counts (MacKay 1992, "The evidence framework applied to
-    classification networks", moderated outputs).
+    known, the more its logits say, and the less the prior counts (moderated outputs: MacKay 1992,
+    "The evidence framework applied to classification networks").
 
     Args:
         unknown: share of what voices differ by that is unknown of this one, 0 to 1.
