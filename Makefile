@@ -1,6 +1,6 @@
 # make demo   install the runtime alone into .venv and listen
 # make test   install what the tests need into .venv and run them all
-# make lint   check style and types
+# make lint   check style, types and imports
 # make fuzz   try 10,000 mutated inputs
 # make bench  run all benchmarks, and write benchmarks/results/<machine>.md
 
@@ -27,9 +27,10 @@ lint: $(VENV)/tests-installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy runtime train export benchmarks tests examples
+	$(BIN)/lint-imports --no-logo --no-cache
 
 fuzz: $(VENV)/tests-installed
-	cd tests && ../$(BIN)/python -m fuzz
+	$(BIN)/python -m tests.fuzz
 
 # For a checkpoint or a corpus elsewhere: make bench BENCH="--checkpoint runs/mine --data corpus"
 bench: $(VENV)/tests-installed

@@ -41,10 +41,11 @@ import numpy as np
 from sklearn.metrics import confusion_matrix
 from tqdm import tqdm
 
-sys.path += [str(Path(__file__).resolve().parents[1] / folder) for folder in ("export", "train")]
-
-from accuracy_plots import plot_groups, plot_windows
-from accuracy_tables import (
+from benchmarks.common.backends import PYTORCH, Probabilities, load_backends
+from benchmarks.common.command import add_arguments, run_benchmark, told_command
+from benchmarks.common.timing import interleave, machine, print_machine, summarise
+from benchmarks.plots.accuracy import plot_groups, plot_windows
+from benchmarks.scoring.accuracy_tables import (
     by_backend,
     by_group_briefly,
     by_window,
@@ -52,20 +53,17 @@ from accuracy_tables import (
     print_table,
     write_card,
 )
-from backends import PYTORCH, Probabilities, load_backends
-from calibration import Answers, reliability
-from clip_table import add_columns, columns_of
-from command import add_arguments, run_benchmark, told_command
+from benchmarks.scoring.figures import figures
+from benchmarks.scoring.groups import CREMA_D_TABLE, find_table, read_table, score_groups
 from emo_listen import EmotionModel
 from emo_listen.errors import ModelError
-from figures import figures
-from groups import CREMA_D_TABLE, find_table, read_table, score_groups
-from hearing import hear
-from places import DATA_HELP, need_corpus
-from plots import plot_confusion, plot_reliability
-from recordings import Clip, check_labels, load_clips
-from splits import SPLITS
-from timing import interleave, machine, print_machine, summarise
+from train.corpus.clip_table import add_columns, columns_of
+from train.corpus.places import DATA_HELP, need_corpus
+from train.corpus.recordings import Clip, check_labels, load_clips
+from train.corpus.splits import SPLITS
+from train.evaluation.calibration import Answers, reliability
+from train.evaluation.hearing import hear
+from train.report.plots import plot_confusion, plot_reliability
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:

@@ -30,24 +30,36 @@ import emo_listen  # noqa: F401  First, since it turns telemetry off.
 import numpy as np
 from tqdm import tqdm
 
-sys.path += [str(Path(__file__).resolve().parents[1] / folder) for folder in ("export", "train")]
-
-from accuracy_tables import cell, print_table
-from card import add_write_card, check_card, write_card
-from command import add_model, run_benchmark
-from degradations import FAR_FIELD, Degrade, Samples, in_room, noises, softer, telephone
+from benchmarks.common.command import add_model, run_benchmark
+from benchmarks.common.degradations import (
+    FAR_FIELD,
+    Degrade,
+    Samples,
+    in_room,
+    noises,
+    softer,
+    telephone,
+)
+from benchmarks.common.material import (
+    add_baseline,
+    add_librispeech,
+    add_noise,
+    add_split,
+    noise_recordings,
+)
+from benchmarks.common.timing import machine, print_machine
+from benchmarks.plots.everyday import plot_everyday
+from benchmarks.scoring.accuracy_tables import cell, print_table
+from benchmarks.scoring.card import add_write_card, check_card, write_card
+from benchmarks.scoring.figures import FEWEST_SPEAKERS, NEUTRAL, RESAMPLES, SEED
 from emo_listen import EmotionModel, SegmentEvent
 from emo_listen.audio import load_audio
 from emo_listen.errors import CorpusError
-from emo_listen.settings import UNCERTAIN
-from everyday_plot import plot_everyday
-from figures import FEWEST_SPEAKERS, NEUTRAL, RESAMPLES, SEED
-from hearing import events_of
-from material import add_baseline, add_librispeech, add_noise, add_split, noise_recordings
-from recordings import load_clips
-from sound_files import audio_files
-from streams import streams_of_speakers
-from timing import machine, print_machine
+from emo_listen.model_settings import UNCERTAIN
+from train.corpus.recordings import load_clips
+from train.corpus.sound_files import audio_files
+from train.evaluation.hearing import events_of
+from train.evaluation.streams import streams_of_speakers
 
 FALSE = "false_emotion"
 """Key of the share of time with another label than `neutral` and `uncertain`."""

@@ -30,20 +30,18 @@ import emo_listen  # noqa: F401  First, since it turns telemetry off.
 # isort: split
 from tqdm import tqdm
 
-sys.path += [str(Path(__file__).resolve().parents[1] / folder) for folder in ("export", "train")]
-
-from accuracy_tables import print_table
-from backends import PYTORCH, Predictor, load_backends
-from checkpoint import PyTorchModel
-from command import add_arguments, run_benchmark
-from hubert_base import HUBERT_BASE, write_hubert_base
-from latency_plot import plot_latency
-from parity import speech_windows
-from places import DATA_HELP, HOW_TO_GET
-from pytorch_backends import pytorch_backends
-from recordings import bundled_speech, speech_of
-from timing import interleave, machine, print_machine, summarise
-from to_onnx import export
+from benchmarks.common.backends import PYTORCH, Predictor, load_backends
+from benchmarks.common.command import add_arguments, run_benchmark
+from benchmarks.common.hubert_base import HUBERT_BASE, write_hubert_base
+from benchmarks.common.pytorch_backends import pytorch_backends
+from benchmarks.common.timing import interleave, machine, print_machine, summarise
+from benchmarks.plots.latency import plot_latency
+from benchmarks.scoring.accuracy_tables import print_table
+from export.checkpoint import PyTorchModel
+from export.parity import speech_windows
+from export.to_onnx import export
+from train.corpus.places import DATA_HELP, HOW_TO_GET
+from train.corpus.recordings import bundled_speech, speech_of
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:

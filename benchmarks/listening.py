@@ -1,6 +1,6 @@
 """Measure what a listener tells of conversations, in quiet and in noise, and of noise alone.
 
-Conversations are composed of a corpus's clips (`conversations.py`), with pauses, and with
+Conversations are composed of a corpus's clips (`conversations/compose.py`), with pauses, and with
 everyday noise at several levels; noise of the folds that training did not hear. Compared are
 
 - raw windows: one label a hop for the whole stream, which holds until the next
@@ -12,7 +12,7 @@ rate, the label changes for each true one, and delays: from the end of speech to
 both from the end that the segment tells and from the true one, and from its beginning to the first
 label. Noise alone must not be labelled at all.
 
-In these, five turns of six are emotional. Conversations as they are (`ordinary_conversations.py`)
+In these, five turns of six are emotional. Conversations as they are (`conversations/ordinary.py`)
 are mostly ordinary speech: an actor who is as a rule neutral, and readers of LibriSpeech. Of those
 are told the false alarms an hour (segments with an emotion where there is none) and the detection
 rate (emotional turns that have their emotion for at least half of their time). Last come the turns
@@ -31,7 +31,6 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import emo_listen  # noqa: F401  First, since it turns telemetry off.
@@ -41,26 +40,24 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-sys.path += [str(Path(__file__).resolve().parents[1] / folder) for folder in ("export", "train")]
-
-from accuracy_tables import cell, print_table
-from card import add_write_card, check_card, write_card
-from command import add_model, run_benchmark
-from conversations import compose
-from diarization import Agreement, agreement
+from benchmarks.common.command import add_model, run_benchmark
+from benchmarks.common.material import add_baseline, add_data, add_librispeech, add_noise, add_split
+from benchmarks.common.noises import TEST_FOLDS, Noise, load_noises
+from benchmarks.common.timing import machine, print_machine
+from benchmarks.conversations.compose import compose
+from benchmarks.conversations.ordinary import Alarms, alarms, compose_ordinary
+from benchmarks.conversations.turns_heard import print_situations, score_situations
+from benchmarks.plots.listening import plot_listening, plot_ordinary
+from benchmarks.scoring.accuracy_tables import cell, print_table
+from benchmarks.scoring.card import add_write_card, check_card, write_card
+from benchmarks.scoring.diarization import Agreement, agreement
 from emo_listen import EmotionModel, SegmentEvent, WindowEvent
 from emo_listen.engine import Engine
 from emo_listen.events import Emit, Event, LabelEvent, ProvisionalEvent
-from emo_listen.settings import UNCERTAIN
-from listening_plot import plot_listening, plot_ordinary
-from material import add_baseline, add_data, add_librispeech, add_noise, add_split
-from noises import TEST_FOLDS, Noise, load_noises
-from ordinary_conversations import Alarms, alarms, compose_ordinary
-from places import need_corpus
-from recordings import load_clips
-from streams import Stream, Turn
-from timing import machine, print_machine
-from turns_heard import print_situations, score_situations
+from emo_listen.model_settings import UNCERTAIN
+from train.corpus.places import need_corpus
+from train.corpus.recordings import load_clips
+from train.evaluation.streams import Stream, Turn
 
 BLOCK = 0.02
 """Seconds of sound that the engine gets at a time, which bounds how exactly delays are known."""

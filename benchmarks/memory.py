@@ -22,13 +22,11 @@ import emo_listen  # noqa: F401  First, since it turns telemetry off.
 # isort: split
 import numpy as np
 
-sys.path += [str(Path(__file__).resolve().parents[1] / folder) for folder in ("export", "train")]
-
-from accuracy_tables import print_table
-from command import add_arguments, run_benchmark
-from emo_listen.demo import SAMPLE
+from benchmarks.common.command import add_arguments, run_benchmark
+from benchmarks.common.timing import machine, print_machine
+from benchmarks.scoring.accuracy_tables import print_table
 from emo_listen.errors import ModelError
-from timing import machine, print_machine
+from emo_listen.samples import SAMPLE
 
 PEAK = (
     "; import pathlib, resource, sys; status = pathlib.Path('/proc/self/status'); "

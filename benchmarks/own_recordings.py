@@ -1,14 +1,15 @@
 """Learn somebody's own recordings from the bundled checkpoint: how well, and in what time.
 
 CREMA-D's test actors, whom the bundled model never heard, stand for that: 90 clips of three classes
-that are none of the model's. In folds by speaker, `train/finetune.py train/own_recordings.yaml`
-learns from some speakers, chooses its epoch on others, and is scored on those left. Beside it:
+that are none of the model's. In folds by speaker, `train/finetune.py
+train/recipes/own_recordings.yaml` learns from some speakers, chooses its epoch on others, and is
+scored on those left. Beside it:
 
 - the bundled model untrained, with the probabilities of each class's emotions summed. That can be
   done only because these classes are made of its own.
 - chance.
-- on paper, HuBERT-base's recipe, `train/crema_d.yaml`: the time that training takes, times its
-  multiply-accumulates over ours. Both are counted from the configs, for the same epochs.
+- on paper, HuBERT-base's recipe, `train/recipes/crema_d.yaml`: the time that training takes, times
+its multiply-accumulates over ours. Both are counted from the configs, for the same epochs.
 
     pip install -e ".[train,export]"
     python benchmarks/own_recordings.py
@@ -38,20 +39,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 from transformers import HubertConfig
 
-sys.path += [str(Path(__file__).resolve().parents[1] / folder) for folder in ("export", "train")]
-
-from accuracy_tables import cell, name_of, print_table
-from base_model import BUNDLED, choose_base_model
-from calibration import Answers
-from checkpoint import PyTorchModel
-from command import add_folders, run_benchmark
-from emo_listen.errors import ModelError
-from figures import INTERVAL, figures, speaker_interval
-from finetune_options import parse_args as read_options
-from hubert_base import HUBERT_BASE
-from long_recordings import over_windows
-from material import add_data
-from own_clips import (
+from benchmarks.common.command import add_folders, run_benchmark
+from benchmarks.common.hubert_base import HUBERT_BASE
+from benchmarks.common.material import add_data
+from benchmarks.common.own_clips import (
     CLASSES,
     EMOTIONS,
     choose_clips,
@@ -59,16 +50,24 @@ from own_clips import (
     write_clips,
     write_training_table,
 )
-from own_recordings_plot import plot_own_recordings
-from places import CLONE, need_corpus
-from recordings import Clip, check_labels, load_clips
-from splits import SPLITS
-from timing import machine, print_machine
-from training_cost import training_cost
+from benchmarks.common.timing import machine, print_machine
+from benchmarks.common.training_cost import training_cost
+from benchmarks.plots.own_recordings import plot_own_recordings
+from benchmarks.scoring.accuracy_tables import cell, name_of, print_table
+from benchmarks.scoring.figures import INTERVAL, figures, speaker_interval
+from emo_listen.errors import ModelError
+from export.checkpoint import PyTorchModel
+from train.corpus.long_recordings import over_windows
+from train.corpus.places import CLONE, need_corpus
+from train.corpus.recordings import Clip, check_labels, load_clips
+from train.corpus.splits import SPLITS
+from train.evaluation.calibration import Answers
+from train.trainer.base_model import BUNDLED, choose_base_model
+from train.trainer.finetune_options import parse_args as read_options
 
-RECIPE = CLONE / "train" / "own_recordings.yaml"
+RECIPE = CLONE / "train" / "recipes" / "own_recordings.yaml"
 
-HUBERT_BASE_RECIPE = CLONE / "train" / "crema_d.yaml"
+HUBERT_BASE_RECIPE = CLONE / "train" / "recipes" / "crema_d.yaml"
 
 SHOWN = ("accuracy", INTERVAL, "uar", "uar_95", "fold_s")
 """Figures of the table."""
@@ -98,7 +97,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         "--recipe",
         type=Path,
         default=RECIPE,
-        help="options of train/finetune.py (default: train/own_recordings.yaml)",
+        help="options of train/finetune.py (default: train/recipes/own_recordings.yaml)",
     )
     parser.add_argument(
         "--base_model",

@@ -27,21 +27,19 @@ import onnxruntime
 from scipy.special import softmax
 from tqdm import tqdm
 
-sys.path += [str(Path(__file__).resolve().parents[1] / folder) for folder in ("export", "train")]
-
-from accuracy_tables import print_table
-from backends import Predictor, Probabilities
-from checkpoint import PyTorchModel
-from command import add_folders, run_benchmark
-from graph import FP32, export_fp32
-from latency_plot import plot_accuracy_against_latency
-from long_recordings import over_windows
-from metrics import ClassifierMetrics
-from parity import speech_windows
-from places import BUNDLED_CHECKPOINT, DATA_HELP, need_corpus
-from quantizations import QUANTIZATIONS
-from recordings import Clip, check_labels, join, load_clips
-from timing import Samples, interleave, machine, print_machine, summarise
+from benchmarks.common.backends import Predictor, Probabilities
+from benchmarks.common.command import add_folders, run_benchmark
+from benchmarks.common.quantizations import QUANTIZATIONS
+from benchmarks.common.timing import Samples, interleave, machine, print_machine, summarise
+from benchmarks.plots.latency import plot_accuracy_against_latency
+from benchmarks.scoring.accuracy_tables import print_table
+from export.checkpoint import PyTorchModel
+from export.graph import FP32, export_fp32
+from export.parity import speech_windows
+from train.corpus.long_recordings import over_windows
+from train.corpus.places import BUNDLED_CHECKPOINT, DATA_HELP, need_corpus
+from train.corpus.recordings import Clip, check_labels, join, load_clips
+from train.evaluation.metrics import ClassifierMetrics
 
 CALIBRATION_WINDOWS = 16
 """Windows of 3 s that ranges and outlier channels are measured on."""

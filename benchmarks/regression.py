@@ -23,12 +23,10 @@ import emo_listen  # noqa: F401  First, since it turns telemetry off.
 # isort: split
 import torch
 
-sys.path += [str(Path(__file__).resolve().parents[1] / folder) for folder in ("export", "train")]
-
-from checkpoint import PyTorchModel
+from benchmarks.common.hubert_base import write_hubert_base, write_random
 from emo_listen import EmotionModel
-from hubert_base import write_hubert_base, write_random
-from recordings import bundled_speech
+from export.checkpoint import PyTorchModel
+from train.corpus.recordings import bundled_speech
 
 RATIOS = Path(__file__).parent / "ratios.json"
 

@@ -23,28 +23,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-sys.path += [str(Path(__file__).resolve().parents[1] / folder) for folder in ("export", "train")]
-
 import emo_listen  # noqa: F401  First, since it turns telemetry off.
 
 # isort: split
-import everyday
-import latency
-import listening
-import memory
-import own_recordings
-import quantization
-import robustness
-import streaming
-import unseen
-from accuracy_tables import by_backend, markdown
-from command import add_arguments, run_benchmark, told_command
-from corpora import crema_d_files
+from benchmarks import (
+    everyday,
+    latency,
+    listening,
+    memory,
+    own_recordings,
+    quantization,
+    robustness,
+    streaming,
+    unseen,
+)
+from benchmarks.common.command import add_arguments, run_benchmark, told_command
+from benchmarks.common.hubert_base import HUBERT_BASE
+from benchmarks.common.material import EMO_DB, add_librispeech, add_noise
+from benchmarks.common.timing import machine, machine_line, machine_warning
+from benchmarks.scoring.accuracy_tables import by_backend, markdown
 from emo_listen.errors import EmoListenError
-from hubert_base import HUBERT_BASE
-from material import EMO_DB, add_librispeech, add_noise
-from places import DATA_HELP
-from timing import machine, machine_line, machine_warning
+from train.corpus.load import crema_d_files
+from train.corpus.places import DATA_HELP
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -64,7 +64,8 @@ NOTES = {
     "have 7 bits. Change is the largest of a probability, against fp32; then median times in ms, "
     "`1 s x 2` being 1 s of sound on 2 threads.",
     "own_recordings": "90 clips of test speakers with three classes that are none of the model's, "
-    "learned by `train/own_recordings.yaml` from its checkpoint. Untrained it is told by the "
+    "learned by `train/recipes/own_recordings.yaml` from its checkpoint. Untrained it is told by "
+    "the "
     "emotions that each class is made of.",
     "streaming": "CPU time of `emo_listen.listen`, which does not count what other processes do. "
     "Many streams: each brings a window at the same instant, on as many workers as cores.",

@@ -28,16 +28,17 @@ import emo_listen  # noqa: F401  First, since it turns telemetry off.
 # isort: split
 import numpy as np
 
-sys.path += [str(Path(__file__).resolve().parents[1] / folder) for folder in ("export", "train")]
-
-from accuracy_tables import cell, print_table
-from card import add_write_card, check_card, write_card
-from command import add_model, run_benchmark
-from degradations import BY_SPEAKER, Degrade, babble, high_pass, low_pass, noises, standard
-from emo_listen import EmotionModel
-from enrolment import answers_of, answers_with_baselines, enrol, outputs_of
-from figures import INTERVAL, figures, neutral_errors, speaker_interval
-from material import (
+from benchmarks.common.command import add_model, run_benchmark
+from benchmarks.common.degradations import (
+    BY_SPEAKER,
+    Degrade,
+    babble,
+    high_pass,
+    low_pass,
+    noises,
+    standard,
+)
+from benchmarks.common.material import (
     add_data,
     add_librispeech,
     add_noise,
@@ -45,10 +46,15 @@ from material import (
     noise_recordings,
     plain_recordings,
 )
-from places import need_corpus
-from recordings import Clip, check_labels, load_clips
-from robustness_plot import plot_curves, plot_robustness
-from timing import machine, print_machine
+from benchmarks.common.timing import machine, print_machine
+from benchmarks.plots.robustness import plot_curves, plot_robustness
+from benchmarks.scoring.accuracy_tables import cell, print_table
+from benchmarks.scoring.card import add_write_card, check_card, write_card
+from benchmarks.scoring.enrolment import answers_of, answers_with_baselines, enrol, outputs_of
+from benchmarks.scoring.figures import INTERVAL, figures, neutral_errors, speaker_interval
+from emo_listen import EmotionModel
+from train.corpus.places import need_corpus
+from train.corpus.recordings import Clip, check_labels, load_clips
 
 ENROLLED = 5
 """Neutral clips of which a baseline is made, about 12 s."""

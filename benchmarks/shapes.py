@@ -27,17 +27,15 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-sys.path += [str(Path(__file__).resolve().parents[1] / folder) for folder in ("export", "train")]
-
-from command import add_folders, run_benchmark
+from benchmarks.common.command import add_folders, run_benchmark
+from benchmarks.common.timing import Samples, interleave, machine, print_machine, summarise
+from benchmarks.plots.shapes import plot_shapes
 from emo_listen import EmotionModel, Prediction
 from emo_listen.errors import ModelError
-from metrics import ClassifierMetrics
-from parity import speech_windows
-from precision_scores import label_by
-from recordings import TIMED_CLIPS, check_labels, join, load_clips
-from shapes_plot import plot_shapes
-from timing import Samples, interleave, machine, print_machine, summarise
+from export.parity import speech_windows
+from export.precision_scores import label_by
+from train.corpus.recordings import TIMED_CLIPS, check_labels, join, load_clips
+from train.evaluation.metrics import ClassifierMetrics
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:

@@ -17,7 +17,6 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import emo_listen  # noqa: F401  First, since it turns telemetry off.
@@ -27,12 +26,10 @@ import numpy as np
 import psutil
 from tqdm import tqdm
 
-sys.path += [str(Path(__file__).resolve().parents[1] / folder) for folder in ("export", "train")]
-
-from command import add_arguments, run_benchmark
+from benchmarks.common.command import add_arguments, run_benchmark
+from benchmarks.common.timing import machine, print_machine
 from emo_listen import EmotionModel, SegmentEvent, listen
-from recordings import bundled_speech
-from timing import machine, print_machine
+from train.corpus.recordings import bundled_speech
 
 PERIOD = 120
 """Seconds from one utterance to the next."""

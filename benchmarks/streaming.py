@@ -27,19 +27,17 @@ import emo_listen  # noqa: F401  First, since it turns telemetry off.
 import numpy as np
 from tqdm import tqdm
 
-sys.path += [str(Path(__file__).resolve().parents[1] / folder) for folder in ("export", "train")]
-
-from accuracy_tables import print_table
-from command import add_arguments, run_benchmark
+from benchmarks.common.command import add_arguments, run_benchmark
+from benchmarks.common.timing import Samples, machine, print_machine
+from benchmarks.plots.latency import plot_stream_cost
+from benchmarks.scoring.accuracy_tables import print_table
 from emo_listen import EmotionModel, listen
 from emo_listen.model import normalize
-from emo_listen.sources import PcmStream
-from graph import open_graph
-from latency_plot import plot_stream_cost
-from parity import speech_windows
-from places import DATA_HELP
-from recordings import speech_of
-from timing import Samples, machine, print_machine
+from emo_listen.sources.pcm_stream import PcmStream
+from export.graph import open_graph
+from export.parity import speech_windows
+from train.corpus.places import DATA_HELP
+from train.corpus.recordings import speech_of
 
 BLOCK = 0.1
 """Length of the blocks that a stream comes in, in seconds."""

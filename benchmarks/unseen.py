@@ -28,21 +28,25 @@ import emo_listen  # noqa: F401  First, since it turns telemetry off.
 import numpy as np
 from numpy.typing import NDArray
 
-sys.path += [str(Path(__file__).resolve().parents[1] / folder) for folder in ("export", "train")]
-
-from accuracy_tables import cell, print_table
-from calibration import Answers
-from card import add_write_card, check_card, write_card
-from command import add_model, run_benchmark
+from benchmarks.common.command import add_model, run_benchmark
+from benchmarks.common.material import EMO_DB, add_split
+from benchmarks.common.timing import machine, print_machine
+from benchmarks.plots.unseen import plot_unseen
+from benchmarks.scoring.accuracy_tables import cell, print_table
+from benchmarks.scoring.card import add_write_card, check_card, write_card
+from benchmarks.scoring.enrolment import (
+    answers_of,
+    answers_with_baselines,
+    clips_of_speakers,
+    enrol,
+    outputs_of,
+)
+from benchmarks.scoring.figures import INTERVAL, NEUTRAL, figures, neutral_errors
 from emo_listen import EmotionModel
+from emo_listen.baselines.running_baseline import RunningBaseline
 from emo_listen.model import Output
-from emo_listen.running_baseline import RunningBaseline
-from enrolment import answers_of, answers_with_baselines, clips_of_speakers, enrol, outputs_of
-from figures import INTERVAL, NEUTRAL, figures, neutral_errors
-from material import EMO_DB, add_split
-from recordings import Clip, check_labels, load_clips
-from timing import machine, print_machine
-from unseen_plot import plot_unseen
+from train.corpus.recordings import Clip, check_labels, load_clips
+from train.evaluation.calibration import Answers
 
 COUNTS = (1, 2, 3, 5, 10)
 """Neutral clips of which a baseline is made."""

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_listen.model import BUNDLED_MODEL
-from emo_listen.settings import ModelSettings, file_sha256
-from graph import FP32, INT8, open_graph
+from emo_listen.model_settings import ModelSettings, file_sha256
+from export.graph import FP32, INT8, open_graph
 
 
 def against_bundled(

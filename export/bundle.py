@@ -21,13 +21,10 @@ from pathlib import Path
 from emo_listen import EmotionModel
 from emo_listen.errors import EmoListenError, ModelError
 from emo_listen.model import BUNDLED_MODEL
-from emo_listen.settings import ModelSettings, file_sha256
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "train"))
-
-from checkpoint import WEIGHT_FILES
-from graph import FP32, INT8
-from places import BUNDLED_CHECKPOINT
+from emo_listen.model_settings import ModelSettings, file_sha256
+from export.checkpoint import WEIGHT_FILES
+from export.graph import FP32, INT8
+from train.corpus.places import BUNDLED_CHECKPOINT
 
 WEIGHTS = WEIGHT_FILES[0]
 

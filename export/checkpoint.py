@@ -24,8 +24,8 @@ from transformers import (
 )
 
 from emo_listen.errors import ModelError
-from emo_listen.hub import how_to_download
-from long_recordings import over_windows
+from emo_listen.model_folder.hub import how_to_download
+from train.corpus.long_recordings import over_windows
 
 NEEDED_FILES = ("config.json", "preprocessor_config.json")
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")

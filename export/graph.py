@@ -9,11 +9,11 @@ from typing import Any
 import onnxruntime
 from optimum.exporters.onnx import onnx_export_from_model
 
-from checkpoint import NEEDED_FILES, load_classifier
-from embedding import expose_embedding
 from emo_listen.errors import ModelError
-from fold import fold_weight_norm
-from streamline import streamline
+from export.checkpoint import NEEDED_FILES, load_classifier
+from export.embedding import expose_embedding
+from export.fold import fold_weight_norm
+from export.streamline import streamline
 
 OPSET = 18
 """ONNX operator set that is written: what Optimum chooses for HuBERT with this PyTorch."""

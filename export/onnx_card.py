@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from emo_listen.settings import ModelSettings
-from graph import FP32, INT8
-from model_card import with_last_section
+from emo_listen.model_settings import ModelSettings
+from export.graph import FP32, INT8
+from train.report.model_card import with_last_section
 
 CARD = "README.md"
 HEADING = "## ONNX"

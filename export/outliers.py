@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from graph import open_graph
+from export.graph import open_graph
 
 OUTLIER_RATIO = 5.0
 """A channel is an outlier above this many times the 90th percentile of all channels' peaks."""

@@ -25,13 +25,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from emo_listen.errors import EmoListenError, ModelError
-from emo_listen.settings import ModelSettings
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "train"))
-
-from checkpoint import NEEDED_FILES, WEIGHT_FILES, PyTorchModel
-from parity import speech_windows
-from recordings import bundled_speech
+from emo_listen.model_settings import ModelSettings
+from export.checkpoint import NEEDED_FILES, WEIGHT_FILES, PyTorchModel
+from export.parity import speech_windows
+from train.corpus.recordings import bundled_speech
 
 WEIGHTS = WEIGHT_FILES[0]
 

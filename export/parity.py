@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from checkpoint import PyTorchModel
 from emo_listen.errors import EmoListenError
-from graph import open_graph
+from export.checkpoint import PyTorchModel
+from export.graph import open_graph
 
 WINDOW_LENGTHS = (0.1, 0.5, 1.0, 3.0, 5.0, 10.0)
 """Window lengths that are compared, in seconds: from the shortest that a listener takes."""

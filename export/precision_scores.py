@@ -12,9 +12,9 @@ from tqdm import tqdm
 
 from emo_listen import EmotionModel
 from emo_listen.errors import EmoListenError
-from long_recordings import over_windows
-from metrics import ClassifierMetrics
-from recordings import Clip, check_labels
+from train.corpus.long_recordings import over_windows
+from train.corpus.recordings import Clip, check_labels
+from train.evaluation.metrics import ClassifierMetrics
 
 Predictor = Callable[[NDArray[np.float32]], str]
 """Gives the label of samples `(n_samples,)` at the model's own rate."""

@@ -37,8 +37,8 @@ from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantFormat, QuantizationMode, QuantType
 from optimum.onnxruntime import ORTQuantizer, QuantizationConfig
 
-from outliers import split_outlier_channels
-from weight_rounding import round_to_outputs
+from export.outliers import split_outlier_channels
+from export.weight_rounding import round_to_outputs
 
 LARGE = 500_000
 """Weights of a convolution from which on it is worth storing as int8."""

@@ -16,8 +16,8 @@ import onnx
 from numpy.typing import NDArray
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from graph import open_graph
-from quantize_int8 import constant_weight_nodes
+from export.graph import open_graph
+from export.quantize_int8 import constant_weight_nodes
 
 SENSITIVE = 4
 """Linear layers that are left in fp32."""

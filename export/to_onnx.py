@@ -38,29 +38,26 @@ from transformers.utils import logging as transformers_logging
 
 from emo_listen import EmotionModel
 from emo_listen.errors import EmoListenError, ModelError
-from emo_listen.settings import ModelSettings, file_sha256
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "train"))
-
-from against_bundled import against_bundled
-from audio_cache import add_cache_dir
-from checkpoint import NEEDED_FILES, WEIGHT_FILES, PyTorchModel
-from clip_table import add_columns, columns_of
-from graph import FP32, INT8, OPSET, export_fp32
-from onnx_card import extend_model_card
-from parity import compare, print_parity, speech_windows
-from places import BUNDLED_CHECKPOINT, DATA_HELP, HOW_TO_GET, find_corpus
-from precision_scores import (
+from emo_listen.model_settings import ModelSettings, file_sha256
+from export.against_bundled import against_bundled
+from export.checkpoint import NEEDED_FILES, WEIGHT_FILES, PyTorchModel
+from export.graph import FP32, INT8, OPSET, export_fp32
+from export.onnx_card import extend_model_card
+from export.parity import compare, print_parity, speech_windows
+from export.precision_scores import (
     AccuracyDropError,
     accuracy_drop,
     label_by,
     print_scores,
     score_predictors,
 )
-from quantize_int8 import SUMMARY, quantize_int8
-from recordings import Clip, bundled_speech, join, load_clips
-from sensitivity import SENSITIVE, sensitive_products
-from splits import SPLITS
+from export.quantize_int8 import SUMMARY, quantize_int8
+from export.sensitivity import SENSITIVE, sensitive_products
+from train.corpus.audio_cache import add_cache_dir
+from train.corpus.clip_table import add_columns, columns_of
+from train.corpus.places import BUNDLED_CHECKPOINT, DATA_HELP, HOW_TO_GET, find_corpus
+from train.corpus.recordings import Clip, bundled_speech, join, load_clips
+from train.corpus.splits import SPLITS
 
 CALIBRATION_WINDOW = 3.0
 """Length of the windows of speech by which int8 weights are rounded, in seconds."""

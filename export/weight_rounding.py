@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, helper, numpy_helper
 
-from graph import open_graph
+from export.graph import open_graph
 
 LARGEST = 64
 """Largest absolute value of a weight of 7 bits, as onnxruntime's `reduce_range` has them."""

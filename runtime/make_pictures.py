@@ -2,7 +2,7 @@
 
 What and why: the README shows real output of the bundled model; run this when it changes.
 `live.svg` is the live view while somebody speaks, `timeline.png` what `--plot` draws;
-`tests/draw_reconnect.py` makes the third.
+`tests/support/draw_reconnect.py` makes the third.
 
     pip install -e '.[plot]'
     python runtime/make_pictures.py
@@ -20,8 +20,8 @@ from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 
 from emo_listen import EmotionModel, SegmentEvent, StatusEvent, listen
-from emo_listen.demo import SAMPLE
-from emo_listen.settings import UNCERTAIN
+from emo_listen.model_settings import UNCERTAIN
+from emo_listen.samples import SAMPLE
 from emo_listen.sinks.live_view import LiveState, LiveView
 from emo_listen.sinks.text import event_line
 

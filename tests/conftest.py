@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,9 +15,6 @@ CORPUS = SHARED / "crema-d"
 
 # Tests name their corpora: none is to be found beside the clone.
 os.environ["EMO_LISTEN_DATA"] = ""
-
-# Scripts import their siblings as plain modules, so the tests must find them the same way.
-sys.path[:0] = [str(REPOSITORY / folder) for folder in ("train", "export", "benchmarks")]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

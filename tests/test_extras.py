@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-import tiny_checkpoints as tiny
-from only_declared import canonical
 from packaging.requirements import Requirement
+
+from tests.support import tiny_checkpoints as tiny
+from tests.support.only_declared import canonical
 
 RATE = 16_000
 
@@ -58,8 +59,14 @@ def run_with(repository: Path, project: dict, tmp_path: Path):
         needed = [*project["dependencies"], *project["optional-dependencies"][extra]]
         allowed = ",".join(sorted({"emo-listen", *closure(needed)}))
         script = script if script == "emo_listen" else str(repository / script)
-        command = [sys.executable, repository / "tests" / "only_declared.py", allowed, script]
-        environment = {**os.environ, "PYTHONPATH": str(repository / "runtime")}
+        command = [
+            sys.executable,
+            repository / "tests" / "support" / "only_declared.py",
+            allowed,
+            script,
+        ]
+        path = os.pathsep.join([str(repository / "runtime"), str(repository)])
+        environment = {**os.environ, "PYTHONPATH": path}
         done = subprocess.run(
             [str(part) for part in (*command, *arguments)],
             cwd=tmp_path,

@@ -18,7 +18,7 @@ on its segments. They are stored in the folder's `emo_listen.json`:
 
 `calibration.png` shows how often the model is right at each confidence, before and after;
 `uncertain.png`, how much remains above each confidence and how often that is right. The test
-split is not touched. `train/compare_calibration.py` compares other ways to calibrate.
+split is not touched. `train/studies/compare_calibration.py` compares other ways to calibrate.
 """
 
 from __future__ import annotations
@@ -35,8 +35,13 @@ import emo_listen  # noqa: F401  First, since it turns telemetry off.
 # isort: split
 import numpy as np
 
-from audio_cache import add_cache_dir
-from calibration import (
+from emo_listen import EmotionModel
+from emo_listen.errors import EmoListenError
+from emo_listen.model_settings import ModelSettings
+from train.corpus.audio_cache import add_cache_dir
+from train.corpus.clip_table import USUAL_COLUMNS, Columns, add_columns, columns_of
+from train.corpus.recordings import Clip, load_clips_of_all
+from train.evaluation.calibration import (
     BINS,
     FEWEST,
     THRESHOLDS,
@@ -48,15 +53,10 @@ from calibration import (
     held_out,
     reliability,
 )
-from clip_table import USUAL_COLUMNS, Columns, add_columns, columns_of
-from emo_listen import EmotionModel
-from emo_listen.errors import EmoListenError
-from emo_listen.settings import ModelSettings
-from hearing import Heard, hear
-from model_card import with_last_section
-from plots import plot_certainty, plot_reliability
-from recordings import Clip, load_clips_of_all
-from voice_statistics import measure
+from train.evaluation.hearing import Heard, hear
+from train.evaluation.voice_statistics import measure
+from train.report.model_card import with_last_section
+from train.report.plots import plot_certainty, plot_reliability
 
 SPLIT = "validation"
 HEADING = "## Calibration"

@@ -4,8 +4,9 @@ The teacher is Whisper's encoder, HuBERT, wav2vec 2.0 or WavLM; the student begi
 of the teacher fits its shape (`student.py`). First the front end alone is taught, which is cheap,
 then all. Of Whisper everything fits, so that a student as wide as it needs no steps:
 
-    python train/distill.py --teacher openai/whisper-base --student train/student_compact.json \
-        --data ../shared/crema-d --front_end_steps 0 --steps 0 --output runs/student
+    python train/distill.py --teacher openai/whisper-base \
+        --student train/recipes/student_compact.json --data ../shared/crema-d --front_end_steps 0 \
+        --steps 0 --output runs/student
 
 Only the corpus's training speakers are heard, without their labels. Now and then a linear probe
 of the student's frozen hidden states tells what they are worth on the validation speakers. A
@@ -32,18 +33,18 @@ from torch import nn
 from tqdm import tqdm
 from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor, set_seed
 
-from audio_cache import add_cache_dir, decode_corpus, print_faults, to_float
-from corpora import load_corpus
 from emo_listen.errors import EmoListenError, ModelError
 from emo_listen.model import normalize
-from emo_listen.settings import ModelSettings
-from long_recordings import cut_long
-from plots import plot_distillation
-from probe import probe_states
-from provenance import public_name
-from splits import split_corpus
-from student import build_student, fixed_modules, paired_states
-from teacher import Teacher, load_teacher
+from emo_listen.model_settings import ModelSettings
+from train.corpus.audio_cache import add_cache_dir, decode_corpus, print_faults, to_float
+from train.corpus.load import load_corpus
+from train.corpus.long_recordings import cut_long
+from train.corpus.provenance import public_name
+from train.corpus.splits import split_corpus
+from train.distillation.probe import probe_states
+from train.distillation.student import build_student, fixed_modules, paired_states
+from train.distillation.teacher import Teacher, load_teacher
+from train.report.plots import plot_distillation
 
 SAMPLING_RATE = 16000
 STATE_FILE = "training_state.pt"

@@ -5,15 +5,17 @@ transformers' Trainer, scores it on speakers it never heard, and leaves a checkp
 `export/to_onnx.py` takes. Every option of `TrainingArguments` works, from the command line or
 from a JSON or YAML file, whose values options after it override:
 
-    python train/finetune.py train/crema_d.yaml
-    python train/finetune.py train/crema_d.yaml --data ../shared/crema-d --num_train_epochs 10
+    python train/finetune.py train/recipes/crema_d.yaml
+    python train/finetune.py train/recipes/crema_d.yaml --data ../shared/crema-d \
+        --num_train_epochs 10
     python train/finetune.py --data my.csv --base-model ./hubert --trainable_layers -1 --use_cpu
-    accelerate launch --multi_gpu --num_processes 4 train/finetune.py train/crema_d.yaml
+    accelerate launch --multi_gpu --num_processes 4 train/finetune.py train/recipes/crema_d.yaml
 
 Two processes on a CPU are the same command with `--use_cpu` (`accelerate launch --cpu` starts one
 process only, unless MPI is installed; what runs is printed):
 
-    accelerate launch --multi_gpu --num_processes 2 train/finetune.py train/crema_d.yaml --use_cpu
+    accelerate launch --multi_gpu --num_processes 2 train/finetune.py train/recipes/crema_d.yaml \
+        --use_cpu
 
 `--output_dir` gets the checkpoint, `metrics.json`, `confusion_matrix.png`,
 `learning_curves.png`, `emo_listen.json` and a model card.
@@ -47,30 +49,40 @@ from transformers import (
 )
 from transformers.trainer_utils import get_last_checkpoint
 
-from audio_cache import decode_corpus, print_faults
-from augment import Augmentation
-from base_model import BUNDLED, choose_base_model
-from clip_table import columns_of
-from clips import Clips, Collator
 from emo_listen.errors import EmoListenError, ModelError
-from emotion_trainer import ClipTrainer, ClipTrainingArguments, keep_within, steps_to_come
-from finetune_options import FinetuneArguments, chosen_options, parse_args, window_range
-from frozen_trunk import cacheable, check_trained_layers, freeze, store_trunk_outputs
-from joined_corpora import load_corpora
-from long_recordings import cut_long, tell_cut
-from metrics import ClassifierMetrics
-from model_card import Training
-from option_checks import check_metric, check_report_to
-from provenance import origin_of, public_name
-from relative_metrics import RelativeMetrics
-from report import write_report
-from scoring import Score, score_checkpoint
-from soft_labels import read_soft_labels, read_table
-from splits import leave_out_ambiguous, print_splits, split_corpus
-from step_memory import check_memory
-from voice_trainer import VoiceTrainer
-from voices import Voices
-from weight_average import WEIGHTS_FILE, average_runs, check_runs, load_runs
+from train.corpus.audio_cache import decode_corpus, print_faults
+from train.corpus.clip_table import columns_of
+from train.corpus.joined import load_corpora
+from train.corpus.long_recordings import cut_long, tell_cut
+from train.corpus.provenance import origin_of, public_name
+from train.corpus.splits import leave_out_ambiguous, print_splits, split_corpus
+from train.evaluation.metrics import ClassifierMetrics
+from train.evaluation.relative_metrics import RelativeMetrics
+from train.evaluation.scoring import Score, score_checkpoint
+from train.report.model_card import Training
+from train.report.write import write_report
+from train.soft_labels import read_soft_labels, read_table
+from train.trainer.augment import Augmentation
+from train.trainer.base_model import BUNDLED, choose_base_model
+from train.trainer.clips import Clips, Collator
+from train.trainer.emotion_trainer import (
+    ClipTrainer,
+    ClipTrainingArguments,
+    keep_within,
+    steps_to_come,
+)
+from train.trainer.finetune_options import (
+    FinetuneArguments,
+    chosen_options,
+    parse_args,
+    window_range,
+)
+from train.trainer.frozen_trunk import cacheable, check_trained_layers, freeze, store_trunk_outputs
+from train.trainer.option_checks import check_metric, check_report_to
+from train.trainer.step_memory import check_memory
+from train.trainer.voice_trainer import VoiceTrainer
+from train.trainer.voices import Voices
+from train.trainer.weight_average import WEIGHTS_FILE, average_runs, check_runs, load_runs
 
 
 def load_feature_extractor(base_model: str) -> SequenceFeatureExtractor:

@@ -22,8 +22,8 @@ from pathlib import Path
 import emo_listen  # noqa: F401  First, since it turns telemetry off.
 
 # isort: split
-from corpora import CREMA_D_NAME, CREMA_D_SPLITS
-from download import (
+from emo_listen.errors import DownloadError
+from train.corpus.download import (
     RemoteFile,
     check_count,
     download,
@@ -33,7 +33,7 @@ from download import (
     run_download,
     writing,
 )
-from emo_listen.errors import DownloadError
+from train.corpus.load import CREMA_D_NAME, CREMA_D_SPLITS
 
 REPOSITORY = "CheyneyComputerScience/CREMA-D/master"
 

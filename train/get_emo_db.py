@@ -18,9 +18,16 @@ from pathlib import Path
 import emo_listen  # noqa: F401  First, since it turns telemetry off.
 
 # isort: split
-from download import RemoteFile, check_count, download_file, download_parser, run_download, writing
-from emo_db import NAME
 from emo_listen.errors import DownloadError
+from train.corpus.download import (
+    RemoteFile,
+    check_count,
+    download_file,
+    download_parser,
+    run_download,
+    writing,
+)
+from train.corpus.emo_db import NAME
 
 ARCHIVE = "https://zenodo.org/records/7447302/files/emodb.zip?download=1"
 MD5 = "9d21362dbc5676ef3ab4745d83ced0db"

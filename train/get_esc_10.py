@@ -21,7 +21,8 @@ from typing import Any
 import emo_listen  # noqa: F401  First, since it turns telemetry off.
 
 # isort: split
-from download import (
+from emo_listen.errors import DownloadError
+from train.corpus.download import (
     RemoteFile,
     check_count,
     download,
@@ -30,7 +31,6 @@ from download import (
     in_parallel,
     run_download,
 )
-from emo_listen.errors import DownloadError
 
 REPOSITORY = "karolpiczak/ESC-50"
 RAW = f"https://raw.githubusercontent.com/{REPOSITORY}/master"

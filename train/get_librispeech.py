@@ -4,7 +4,7 @@
     python train/get_librispeech.py --output data/librispeech --subsets train-clean-100
 
 By default `train-clean-5` and `dev-clean-2` (Mini LibriSpeech, 460 MB) and `test-other` (330 MB);
-`train-clean-100` has all 251 training readers of `train/splits/librispeech.csv`, in 6.4 GB.
+`train-clean-100` has all 251 training readers of `train/corpus/splits/librispeech.csv`, in 6.4 GB.
 A stopped download goes on when the same command is given again. Each archive is checked against
 OpenSLR's MD5, unpacked into `LibriSpeech/`, and deleted.
 
@@ -27,8 +27,8 @@ import emo_listen  # noqa: F401  First, since it turns telemetry off.
 # isort: split
 from tqdm import tqdm
 
-from download import RemoteFile, download_file, download_parser, run_download, writing
 from emo_listen.errors import DownloadError
+from train.corpus.download import RemoteFile, download_file, download_parser, run_download, writing
 
 OPENSLR = "https://www.openslr.org/resources"
 

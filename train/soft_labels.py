@@ -5,7 +5,7 @@ A class's probabilities beside the label tell which emotions a clip is near to (
 
     python train/soft_labels.py runs/teacher1 runs/teacher2 --data ../shared/crema-d \
         --output runs/soft_labels.csv
-    python train/finetune.py train/crema_d_compact.yaml --soft_labels runs/soft_labels.csv
+    python train/finetune.py train/recipes/crema_d_compact.yaml --soft_labels runs/soft_labels.csv
 
 Models are sure of the clips that they were trained on; a `--temperature` above 1 evens that out.
 """
@@ -28,15 +28,15 @@ import numpy as np
 import torch
 from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
 
-from audio_cache import add_cache_dir, decode_corpus, print_faults
-from clip_table import add_columns, columns_of
-from clips import Clips
-from corpora import load_corpus
 from emo_listen.errors import CorpusError, EmoListenError, ModelError
-from long_recordings import cut_long, logits_by_recording
-from scoring import logits_of_clips
-from sound_files import AUDIO_SUFFIXES
-from splits import leave_out_ambiguous, split_corpus
+from train.corpus.audio_cache import add_cache_dir, decode_corpus, print_faults
+from train.corpus.clip_table import add_columns, columns_of
+from train.corpus.load import load_corpus
+from train.corpus.long_recordings import cut_long, logits_by_recording
+from train.corpus.sound_files import AUDIO_SUFFIXES
+from train.corpus.splits import leave_out_ambiguous, split_corpus
+from train.evaluation.scoring import logits_of_clips
+from train.trainer.clips import Clips
 
 NAME_COLUMN = "name"
 

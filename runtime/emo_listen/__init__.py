@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from emo_listen.telemetry import disable_telemetry
 
 if TYPE_CHECKING:
-    from emo_listen.baseline import Baseline
+    from emo_listen.baselines.baseline import Baseline
     from emo_listen.events import (
         Event,
         GapEvent,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from emo_listen.model import EmotionModel, Prediction
 
 _MODULES = {
-    "Baseline": "emo_listen.baseline",
+    "Baseline": "emo_listen.baselines.baseline",
     "EmotionModel": "emo_listen.model",
     "Event": "emo_listen.events",
     "GapEvent": "emo_listen.events",

@@ -11,11 +11,11 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from emo_listen.decoder import Block, DamageError, Decoder
-from emo_listen.decoders import open_decoder
+from emo_listen.decoding.base import Block, DamageError, Decoder
+from emo_listen.decoding.media import MAX_DRIFT, conversion_hint, open_second_decoder
+from emo_listen.decoding.open import open_decoder
 from emo_listen.errors import AudioFileError
-from emo_listen.media import MAX_DRIFT, conversion_hint, open_second_decoder
-from emo_listen.mixing import MixDown
+from emo_listen.sound.mixing import MixDown
 
 FRAMES_PER_SECOND = 50
 """Frames in which `Resampler` works on each second of sound."""

@@ -16,20 +16,26 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from emo_listen.commands.options import (
+    MAX_CHANNELS,
+    add_model_options,
+    address,
+    in_range,
+    local_address,
+)
+from emo_listen.commands.standard_streams import replace_closed_streams
+from emo_listen.commands.terminal_text import let_standard_output_take_any_text
 from emo_listen.errors import EmoListenError
-from emo_listen.options import MAX_CHANNELS, add_model_options, address, in_range, local_address
-from emo_listen.rates import MAX_RATE, MIN_RATE
-from emo_listen.settings import MAX_THREADS
-from emo_listen.standard_streams import replace_closed_streams
-from emo_listen.terminal_text import let_standard_output_take_any_text
+from emo_listen.model_settings import MAX_THREADS
+from emo_listen.sound.rates import MAX_RATE, MIN_RATE
 
 if TYPE_CHECKING:
-    from emo_listen.sources import Source
+    from emo_listen.sources.base import Source
 
 COMMANDS = {
-    "analyse": "emo_listen.analyse",
-    "doctor": "emo_listen.doctor",
-    "enroll": "emo_listen.enroll",
+    "analyse": "emo_listen.commands.analyse",
+    "doctor": "emo_listen.commands.doctor",
+    "enroll": "emo_listen.commands.enroll",
 }
 """Module of each sub-command, which has `parse_args(argv)` and `run(args) -> exit code`."""
 
@@ -143,12 +149,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> int:
     """Listen until the sound ends or a signal comes, and hand on what is heard."""
+    from emo_listen.baselines.references import open_reference
+    from emo_listen.commands.outputs import LabelList, check_outputs, open_outlets, write_results
     from emo_listen.events import LabelEvent
     from emo_listen.listener import Listener
     from emo_listen.model import EmotionModel
-    from emo_listen.outlets import LabelList, check_outputs, open_outlets, write_results
-    from emo_listen.references import open_reference
-    from emo_listen.sources import list_input_devices, open_source
+    from emo_listen.sources.devices import list_input_devices
+    from emo_listen.sources.open import open_source
 
     if args.list_devices:
         print(list_input_devices())

@@ -6,7 +6,7 @@ Design", 2008, https://jfly.uni-koeln.de/color/).
 
 from __future__ import annotations
 
-from emo_listen.settings import UNCERTAIN
+from emo_listen.model_settings import UNCERTAIN
 
 TERMINAL = {
     "anger": "red",

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from pathlib import Path
 
 from emo_listen import cli
 from emo_listen.errors import DeviceError
-from emo_listen.sources import Microphone
-
-SAMPLE = Path(__file__).parent / "samples" / "demo.ogg"
-"""A synthetic voice; `runtime/make_sample.py` in the clone makes it."""
+from emo_listen.samples import SAMPLE
+from emo_listen.sources.microphone import Microphone
 
 
 def main() -> int:

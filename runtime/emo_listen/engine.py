@@ -16,6 +16,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from emo_listen.baselines.references import BaselineChoice, open_reference
 from emo_listen.errors import AudioInputError
 from emo_listen.events import (
     Emit,
@@ -25,13 +26,12 @@ from emo_listen.events import (
     SegmentEvent,
     WindowEvent,
 )
-from emo_listen.gaps import GapReason
 from emo_listen.head import voice_temperature
 from emo_listen.model import MIN_SECONDS, EmotionModel
-from emo_listen.references import BaselineChoice, open_reference
+from emo_listen.model_settings import UNCERTAIN, check_window_and_hop
 from emo_listen.resampled_vad import ResampledDetector
-from emo_listen.settings import UNCERTAIN, check_window_and_hop
 from emo_listen.smoothing import MIN_LEAD, Smoother, softmax
+from emo_listen.sources.base import GapReason
 from emo_listen.vad import VAD_RATE, SpeechDetector, SpeechEnd, SpeechStart
 
 FIRST_WINDOW = 0.75

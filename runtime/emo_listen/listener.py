@@ -15,16 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_listen.audio import Resampler
-from emo_listen.blocks import channel_blocks, check_source
+from emo_listen.baselines.references import BaselineChoice
 from emo_listen.engine import Engine
 from emo_listen.errors import AudioInputError, ListenerError
 from emo_listen.events import Emit, Event, StatusEvent, WarningEvent
-from emo_listen.levels import LevelWatch, level_dbfs
-from emo_listen.mixing import MixDown
 from emo_listen.model import MIN_SECONDS, EmotionModel
-from emo_listen.references import BaselineChoice
-from emo_listen.sources import Gap, Source, open_source
-from emo_listen.valid_sound import valid_sound
+from emo_listen.sound.levels import LevelWatch, level_dbfs
+from emo_listen.sound.mixing import MixDown
+from emo_listen.sources.base import Gap, Source
+from emo_listen.sources.blocks import channel_blocks, check_source
+from emo_listen.sources.open import open_source
+from emo_listen.sources.valid_sound import valid_sound
 
 STATUS_INTERVAL = 0.1
 """Seconds of stream time from one status event to the next."""

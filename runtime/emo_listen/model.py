@@ -12,19 +12,19 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from emo_listen.audio import resample
-from emo_listen.blocks import float_samples
 from emo_listen.errors import AudioInputError, BaselineError, ModelError
 from emo_listen.head import Head, voice_temperature
-from emo_listen.hub import how_to_download
-from emo_listen.model_config import ModelConfig
-from emo_listen.network import open_network, time_limit
-from emo_listen.rates import check_rate
-from emo_listen.settings import MAX_THREADS, UNCERTAIN, ModelSettings, file_sha256
+from emo_listen.model_folder.config import ModelConfig
+from emo_listen.model_folder.hub import how_to_download
+from emo_listen.model_folder.network import open_network, time_limit
+from emo_listen.model_folder.values import one_line, whole_number
+from emo_listen.model_settings import MAX_THREADS, UNCERTAIN, ModelSettings, file_sha256
 from emo_listen.smoothing import softmax
-from emo_listen.values import one_line, whole_number
+from emo_listen.sound.rates import check_rate
+from emo_listen.sources.blocks import float_samples
 
 if TYPE_CHECKING:
-    from emo_listen.baseline import Baseline
+    from emo_listen.baselines.baseline import Baseline
 
 BUNDLED_MODEL = Path(__file__).parent / "models" / "hubert-compact"
 """The model that the package brings."""

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_listen.background import CHUNK, VAD_RATE, Background, band_levels
-from emo_listen.high_pass import HighPass
+from emo_listen.sound.background import CHUNK, VAD_RATE, Background, band_levels
+from emo_listen.sound.high_pass import HighPass
 
 ONSET = 0.5
 """Probability of speech from which on a chunk is speech while nobody speaks. This and the next two

@@ -6,12 +6,12 @@ import argparse
 import sys
 from collections import Counter
 
-from fuzz.kinds import NAMES
-from fuzz.workers import Input, run
+from tests.fuzz.kinds import NAMES
+from tests.fuzz.workers import Input, run
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m fuzz", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--kind", choices=NAMES, action="append", help="default: all")
     parser.add_argument("--count", type=int, default=10_000, help="inputs, over all kinds")
     parser.add_argument("--seed", type=int, default=0)

@@ -118,7 +118,7 @@ def _work(connection: Connection, folder: str) -> None:
     prepared: dict[str, Path] = {}
     while True:
         given: Input = connection.recv()
-        kind = import_module(f"fuzz.kinds.{given.kind}")
+        kind = import_module(f"tests.fuzz.kinds.{given.kind}")
         if given.kind not in prepared:
             prepared[given.kind] = Path(tempfile.mkdtemp(dir=folder))
             kind.prepare(prepared[given.kind])

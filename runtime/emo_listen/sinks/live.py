@@ -18,8 +18,8 @@ from rich.live import Live
 from rich.text import Text
 
 from emo_listen.events import Event, GapEvent, SegmentEvent, WarningEvent
+from emo_listen.sinks.base import EVENT_TYPES
 from emo_listen.sinks.live_view import LINES_BESIDE_BARS, LiveState, LiveView
-from emo_listen.sinks.sink import EVENT_TYPES
 from emo_listen.sinks.text import event_line
 
 LIVE_TYPES = EVENT_TYPES["all"] | {"status"}

@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 from random import Random
 
-from emo_listen.settings import FILE_NAME, ModelSettings
-from fuzz.checks import try_model
-from fuzz.mutations import mutated_bytes, mutated_json
+from emo_listen.model_settings import FILE_NAME, ModelSettings
+from tests.fuzz.checks import try_model
+from tests.fuzz.mutations import mutated_bytes, mutated_json
 
 TINY_MODEL = Path(__file__).parents[1] / "tiny_model"
 """`graph.export_fp32` of a HuBERT with random weights: `tiny_checkpoints.COMPACT` with one layer of

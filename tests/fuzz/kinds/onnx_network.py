@@ -9,10 +9,10 @@ import numpy as np
 import onnx
 from onnx import AttributeProto, ModelProto, TensorProto, numpy_helper
 
-from fuzz.checks import try_model
-from fuzz.kinds.model_json import TINY_MODEL
-from fuzz.kinds.model_json import prepare as prepare
-from fuzz.mutations import mutated_bytes
+from tests.fuzz.checks import try_model
+from tests.fuzz.kinds.model_json import TINY_MODEL
+from tests.fuzz.kinds.model_json import prepare as prepare
+from tests.fuzz.mutations import mutated_bytes
 
 FILE = "onnx/model.onnx"
 

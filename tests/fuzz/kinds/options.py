@@ -11,9 +11,9 @@ from random import Random
 import soundfile
 
 from emo_listen import cli
-from fuzz.checks import RATE, SOUND
-from fuzz.kinds.model_json import prepare as prepare_model
-from fuzz.mutations import NUMBERS, STRINGS
+from tests.fuzz.checks import RATE, SOUND
+from tests.fuzz.kinds.model_json import prepare as prepare_model
+from tests.fuzz.mutations import NUMBERS, STRINGS
 
 RUN = ("--window", "--hop", "--threads", "--rate", "--channels", "--emit", "--format", "--baseline")
 """Options with which a file is heard."""

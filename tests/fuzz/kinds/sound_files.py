@@ -12,11 +12,11 @@ import soundfile
 
 from emo_listen.audio import Resampler
 from emo_listen.errors import EmoListenError
-from emo_listen.gaps import Gap
-from emo_listen.sources import AudioFile
-from emo_listen.valid_sound import valid_sound
-from fuzz.checks import RATE, SOUND
-from fuzz.mutations import mutated_bytes
+from emo_listen.sources.audio_file import AudioFile
+from emo_listen.sources.base import Gap
+from emo_listen.sources.valid_sound import valid_sound
+from tests.fuzz.checks import RATE, SOUND
+from tests.fuzz.mutations import mutated_bytes
 
 SECONDS = 5.0
 """CPU time that an input may take."""

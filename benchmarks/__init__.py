@@ -1,0 +1,1 @@
+"""Benchmarks: the commands here, what they share in the packages below."""

@@ -1,0 +1,1 @@
+"""What several benchmarks use: options, material, backends, timing."""

@@ -1,0 +1,1 @@
+"""Conversations to listen to, with what is true of them."""

@@ -1,0 +1,1 @@
+"""What a voice is judged relative to: its own ordinary speech."""

@@ -1,0 +1,1 @@
+"""Decoders: bytes or files into blocks of samples."""

@@ -1,0 +1,1 @@
+"""Arithmetic on samples: rates, channels, levels, filters."""

@@ -1,0 +1,82 @@
+"""What a source yields, made float32 of two dimensions; what is not sound is refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emo_listen.errors import AudioInputError
+from emo_listen.sound.rates import check_rate
+from emo_listen.sources.base import Gap
+
+MAX_BLOCK_CHANNELS = 64
+"""Channels of a block beyond which it is taken for a transposed one."""
+
+_FULL_SCALE = {np.dtype(np.int16): 1 << 15, np.dtype(np.int32): 1 << 31}
+"""Integers that stand for -1 to 1, as sound libraries write them."""
+
+_WANTED = "give float32 between -1 and 1, of shape (n_samples,) or (n_samples, n_channels)"
+
+
+def float_samples(samples: Any) -> NDArray[np.float32]:
+    """Return sound as float32 of the same shape; int16 and int32 are scaled to -1 to 1.
+
+    Raises:
+        AudioInputError: it is not an array of float, int16 or int32.
+    """
+    try:
+        array = np.asarray(samples)
+    except (TypeError, ValueError) as error:
+        raise AudioInputError(
+            f"{type(samples).__name__} is not sound ({error}): {_WANTED}"
+        ) from error
+    if array.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return array.astype(np.float32, copy=False)
+    full_scale = _FULL_SCALE.get(array.dtype.newbyteorder("="))
+    if full_scale is None:
+        raise AudioInputError(f"samples of type {array.dtype} cannot be used: {_WANTED}")
+    return (array / full_scale).astype(np.float32)
+
+
+def check_source(source: Any) -> None:
+    """Refuse what is not an `emo_listen.sources.Source`.
+
+    Raises:
+        AudioInputError: something is missing, or its rate is unusable.
+    """
+    missing = [name for name in ("live", "sampling_rate", "__iter__") if not hasattr(source, name)]
+    if missing:
+        raise AudioInputError(
+            f"{type(source).__name__} is not a source: it has no {' and no '.join(missing)}. "
+            "Give a device, a path, or an object like emo_listen.sources.Source"
+        )
+    check_rate(source.sampling_rate)
+
+
+def channel_blocks(source: Any) -> Iterator[NDArray[np.float32] | Gap]:
+    """Yield what a source yields, each block as float32 (n_samples, n_channels).
+
+    Raises:
+        AudioInputError: a block is not sound, or has another number of channels than the first.
+    """
+    n_channels: int | None = None
+    for item in source:
+        if isinstance(item, Gap):
+            yield item
+            continue
+        block = float_samples(item)
+        if block.ndim == 1:
+            block = block[:, np.newaxis]
+        if block.ndim != 2 or not 1 <= block.shape[1] <= MAX_BLOCK_CHANNELS:
+            raise AudioInputError(f"{source} gave a block of shape {np.shape(item)}: {_WANTED}")
+        if n_channels is None:
+            n_channels = block.shape[1]
+        if block.shape[1] != n_channels:
+            raise AudioInputError(
+                f"{source} gave a block of {block.shape[1]} channels after one of {n_channels}"
+            )
+        yield block

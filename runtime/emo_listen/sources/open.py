@@ -1,0 +1,92 @@
+"""From what `--device` names to a source."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+from emo_listen.decoding.open import SOUND_SUFFIXES
+from emo_listen.decoding.pcm import PcmFormat
+from emo_listen.errors import AudioFileError, AudioInputError
+from emo_listen.sources.audio_file import AudioFile
+from emo_listen.sources.base import Source
+from emo_listen.sources.devices import is_input
+from emo_listen.sources.microphone import Microphone
+from emo_listen.sources.pcm_stream import PcmStream
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+"""How an address on a network begins."""
+
+
+def open_source(
+    device: str | int | Path,
+    *,
+    stdin: BinaryIO | None = None,
+    sampling_rate: int = 16000,
+    pcm_format: PcmFormat = "s16le",
+    channels: int = 1,
+) -> Source:
+    """Open what `--device` names.
+
+    Args:
+        device: `mic` (the default input), a device's index or part of its name, the path of a
+            sound file, or `-` for raw PCM on `stdin`.
+        stdin: Where `-` reads from; the process's standard input where None.
+        sampling_rate: Rate of that PCM in Hz.
+        pcm_format: How its samples are written.
+        channels: Its channels, which are mixed down.
+
+    Raises:
+        AudioFileError: the file cannot be opened, or holds no sound that is understood.
+        AudioInputError: standard input is closed or a terminal, or `device` is the address of a
+            stream.
+        DeviceError: the device is absent or ambiguous, or PortAudio is missing.
+    """
+    if isinstance(device, int):
+        return Microphone(device)
+    if isinstance(device, Path):
+        return AudioFile(device)
+    if device == "mic":
+        return Microphone()
+    if device == "-":
+        return PcmStream(stdin or _standard_input(), sampling_rate, pcm_format, channels)
+    if (scheme := _URL.match(device)) is not None:
+        raise AudioInputError(
+            f"{scheme[0]} addresses cannot be opened, since emo-listen does not use the network. "
+            "Pipe the sound in: ffmpeg -i URL -f s16le -ac 1 -ar 16000 - | emo-listen --device -"
+        )
+    if device.isdecimal() and len(device) < 10:
+        return Microphone(int(device))
+    if not _names_a_file(device):
+        return Microphone(device)
+    if not os.path.lexists(device):
+        raise AudioFileError(
+            f"{device} is not a file: check the path, or list the microphones with "
+            "emo-listen --list-devices"
+        )
+    return AudioFile(device)
+
+
+def _names_a_file(device: str) -> bool:
+    """Return whether a file is meant, not a device: a folder `USB` does not hide a device `USB`."""
+    path = Path(device)
+    if path.suffix.casefold() in SOUND_SUFFIXES:
+        return True
+    if os.path.isfile(device):
+        return len(path.parts) > 1 or not is_input(device, whole_name=True)
+    may_be_a_path = len(path.parts) > 1 or os.path.lexists(device)
+    return may_be_a_path and not is_input(device, whole_name=False)
+
+
+def _standard_input() -> BinaryIO:
+    if sys.stdin is None:
+        raise AudioInputError("standard input is closed: pipe sound into it")
+    if sys.stdin.isatty():
+        raise AudioInputError(
+            "standard input is a terminal: pipe raw 16-bit PCM into it, for example "
+            "arecord -t raw -f S16_LE -r 16000 | emo-listen --device -"
+        )
+    return sys.stdin.buffer

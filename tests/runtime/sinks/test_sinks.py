@@ -1,0 +1,207 @@
+"""Sinks write what the listener heard: lines, records, tables, a database, a picture."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+from pathlib import Path
+
+import audformat
+import numpy as np
+import pytest
+import soundfile
+from matplotlib.image import imread
+
+from emo_listen import (
+    EmotionModel,
+    Event,
+    GapEvent,
+    ProvisionalEvent,
+    SegmentEvent,
+    StatusEvent,
+    WarningEvent,
+    listen,
+)
+from emo_listen.audio import load_audio
+from emo_listen.cli import main
+from emo_listen.colours import RGB
+from emo_listen.errors import MissingExtraError, OutputError
+from emo_listen.events import LabelEvent
+from emo_listen.extras import import_extra
+from emo_listen.sinks.audformat import write_audformat
+from emo_listen.sinks.base import EVENT_TYPES, Outlets
+from emo_listen.sinks.csv_rows import CsvSink
+from emo_listen.sinks.jsonl import JsonLinesSink, RecordSink
+from emo_listen.sinks.text import TextSink
+from emo_listen.sinks.timeline import envelope, plot_timeline
+
+GAP = GapEvent(time=1.5, seconds=0.25, reason="overflow")
+WARNING = WarningEvent(time=30.0, seconds=20.0, reason="silent")
+STATUS = StatusEvent(time=1.0, level=-30.0, speech=True, load=0.1, latency=0.03)
+
+
+@pytest.fixture(scope="module")
+def heard(bundled_model: EmotionModel, sample_file: Path) -> list[Event]:
+    """What the engine says of the sample, windows and all."""
+    return list(listen(sample_file, model=bundled_model, emit="all"))
+
+
+@pytest.fixture(scope="module")
+def segments(heard: list[Event]) -> list[SegmentEvent]:
+    return [event for event in heard if isinstance(event, SegmentEvent)]
+
+
+def test_json_lines_hold_every_field(heard: list[Event]) -> None:
+    stream = io.StringIO()
+    sink = JsonLinesSink(stream)
+    for event in [*heard, GAP, WARNING]:
+        sink.write(event)
+    rows = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert rows == [dataclasses.asdict(event) for event in [*heard, GAP, WARNING]]
+    assert all(next(iter(row)) == "type" for row in rows)
+
+
+def test_text_leaves_out_what_is_provisional(heard: list[Event]) -> None:
+    stream = io.StringIO()
+    sink = TextSink(stream, ["anger", "uncertain"])
+    shown = [e for e in heard if not isinstance(e, ProvisionalEvent)]
+    for event in [*heard, GAP, WARNING]:
+        sink.write(event)
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == len(shown) + 2
+    assert lines[-2].split("s  ") == ["    1.5 ", "0.2 s were lost: this machine was too slow"]
+    assert lines[-1].endswith("for 20 s the input is silent: is the microphone muted?")
+
+
+def test_csv_has_a_row_for_each_segment(
+    heard: list[Event], segments: list[SegmentEvent], bundled_model: EmotionModel
+) -> None:
+    stream = io.StringIO()
+    sink = CsvSink(stream, bundled_model.labels)
+    for event in [*heard, GAP]:
+        if event.type in EVENT_TYPES["segments"]:
+            sink.write(event)
+    rows = list(csv.DictReader(io.StringIO(stream.getvalue())))
+    assert len(rows) == len(segments) > 1
+    for row, segment in zip(rows, segments, strict=True):
+        assert row["label"] == segment.label
+        assert (float(row["start"]), float(row["end"])) == (segment.start, segment.end)
+        assert {label: float(row[label]) for label in segment.scores} == segment.scores
+        assert float(row["baseline_seconds"]) == segment.baseline_seconds
+
+
+def test_a_record_is_appended_to_and_never_overwritten(
+    tmp_path: Path, segments: list[SegmentEvent]
+) -> None:
+    path = tmp_path / "labels.jsonl"
+    for number in range(2):
+        sink = RecordSink(path, source=f"source {number}", model="model")
+        sink.write(segments[number])
+        # At once, and not when the sink is closed.
+        assert json.loads(path.read_text().splitlines()[-1])["start"] == segments[number].start
+        sink.close()
+    # A loss of power may cut a line short: the next session begins on a line of its own.
+    path.write_bytes(path.read_bytes() + b'{"type": "segm')
+    RecordSink(path, source="source 2", model="model").close()
+    lines = path.read_text().splitlines()
+    assert lines[4] == '{"type": "segm'
+    rows = [json.loads(lines[index]) for index in (0, 1, 2, 3, 5)]
+    assert [row["type"] for row in rows] == ["session", "segment"] * 2 + ["session"]
+    assert [row["source"] for row in rows[::2]] == ["source 0", "source 1", "source 2"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "emit"),
+    [
+        (["segments"], "segments"),
+        (["windows"], "windows"),
+        (["segments", "windows"], "all"),
+        (["all"], "all"),
+        ([], "segments"),
+    ],
+)
+def test_each_sink_is_given_its_types_of_event(heard: list[Event], wanted: list, emit: str) -> None:
+    outlets = Outlets()
+    streams = [io.StringIO() for _ in wanted]
+    for stream, choice in zip(streams, wanted, strict=True):
+        outlets.add(JsonLinesSink(stream), EVENT_TYPES[choice])
+    assert (outlets.emit, outlets.status) == (emit, False)
+    for event in [*heard, GAP, STATUS]:
+        outlets.write(event)
+    outlets.close()
+    for stream, choice in zip(streams, wanted, strict=True):
+        types = {json.loads(line)["type"] for line in stream.getvalue().splitlines()}
+        assert types == EVENT_TYPES[choice] - {"warning"}
+
+
+def test_audformat_loads_again(
+    tmp_path: Path, segments: list[SegmentEvent], bundled_model: EmotionModel
+) -> None:
+    rows = [("talks/a.wav", event) for event in segments]
+    for _ in range(2):  # What is ours is replaced.
+        write_audformat(tmp_path / "db", rows, labels=bundled_model.labels, model="m")
+    database = audformat.Database.load(str(tmp_path / "db"))
+    table = database["emotion"].get()
+    assert list(table.columns) == [
+        "label", "baseline_seconds", "confidence", *bundled_model.labels,
+    ]  # fmt: skip
+    assert len(table) == len(segments)
+    for (file, start, end), row in table.iterrows():
+        segment = next(s for s in segments if s.start == pytest.approx(start.total_seconds()))
+        assert file == "talks/a.wav"
+        assert end.total_seconds() == pytest.approx(segment.end, abs=1e-9)
+        assert row["label"] == segment.label
+        assert row["confidence"] == pytest.approx(segment.confidence)
+        assert {label: row[label] for label in segment.scores} == pytest.approx(segment.scores)
+
+
+def test_a_file_goes_into_audformat_by_the_command(tmp_path: Path, sample_file: Path) -> None:
+    folder = tmp_path / "db"
+    arguments = ["--device", str(sample_file), "--format", "audformat", "--output", str(folder)]
+    assert main(arguments) == 0
+    table = audformat.Database.load(str(folder))["emotion"]
+    assert set(table.files) == {str(sample_file)}
+    (folder / "db.yaml").unlink()
+    assert main(arguments) == 2  # Now it could be anybody's.
+
+
+@pytest.mark.parametrize("rate", [8000, 44100])
+@pytest.mark.parametrize("seconds", [0.001, 5, 30.3])
+def test_the_envelope_holds_every_peak(tmp_path: Path, rate: int, seconds: float) -> None:
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, round(seconds * rate))
+    samples[len(samples) // 3] = 0.9
+    samples[-1] = -0.9
+    path = tmp_path / "noise.wav"
+    soundfile.write(path, samples, rate, subtype="FLOAT")
+    lows, highs, duration = envelope(path)
+    assert duration == len(samples) / rate
+    step = next(n for n in (2**k for k in range(20)) if len(lows) * n >= len(samples))
+    assert len(lows) == -(-len(samples) // step) <= 3200
+    read = load_audio(path, rate)
+    for column in (0, len(samples) // 3 // step, len(lows) - 1):
+        stretch = read[column * step : (column + 1) * step]
+        assert (lows[column], highs[column]) == (stretch.min(), stretch.max())
+
+
+def test_a_timeline_has_the_colours_of_its_segments(
+    tmp_path: Path, sample_file: Path, segments: list[SegmentEvent]
+) -> None:
+    picture = tmp_path / "out.png"
+    arguments = ["--device", str(sample_file), "--format", "text", "--plot", str(picture)]
+    assert main(arguments) == 0
+    shown = {tuple(c) for c in np.uint8(imread(picture)[..., :3] * 255 + 0.5).reshape(-1, 3)}
+    present = {segment.label for segment in segments}
+    assert {label for label in RGB if RGB[label] in shown} >= present
+    assert not {RGB[label] for label in ("fear", "sadness") if label not in present} & shown
+
+
+def test_a_picture_that_cannot_be_written_is_named(tmp_path: Path, sample_file: Path) -> None:
+    with pytest.raises(OutputError, match="cannot be written"):
+        plot_timeline(sample_file, list[LabelEvent](), tmp_path / "absent" / "out.png")
+
+
+def test_a_missing_extra_is_named() -> None:
+    with pytest.raises(MissingExtraError, match=r"pip install 'emo-listen\[plot\]'"):
+        import_extra("plot", "no_such_module")

@@ -1,0 +1,1 @@
+"""Training: the commands here, what they are made of in the packages below."""

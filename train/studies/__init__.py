@@ -1,0 +1,1 @@
+"""Commands that compare ways to train or calibrate, and store nothing."""
