@@ -11,7 +11,7 @@ SOURCES := pyproject.toml $(shell find runtime/emo_listen -type f -not -name '*.
 PACKAGES := libasound2-plugins libportaudio2 pulseaudio pulseaudio-utils strace iproute2
 
 # The first Python that is 3.11 or newer and can make a virtual environment.
-PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' \
 	2>/dev/null && echo $$python && break; done)
 

@@ -48,7 +48,7 @@ def clip_keys(names: list[str]) -> list[str]:
     """Names of clips wherever their corpus lies: without common folders and sound files' suffixes.
 
     Args:
-        names: of the clips of one split, as `corpora.load_corpus` gives them.
+        names: of the clips of one split, as `load.load_corpus` gives them.
 
     Raises:
         CorpusError: two clips have one key.

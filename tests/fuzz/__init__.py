@@ -1,8 +1,8 @@
 """Mutated inputs: whatever they hold, emo-listen takes them or refuses them by name, in time.
 
     make fuzz
-    cd tests && python -m fuzz --kind onnx_network --count 2000
-    cd tests && python -m fuzz --kind onnx_network --only 1234    # one input again
+    python -m tests.fuzz --kind onnx_network --count 2000
+    python -m tests.fuzz --kind onnx_network --only 1234    # one input again
 
 Each module of `fuzz.kinds` is a kind of input, with
 

@@ -51,7 +51,7 @@ def decode_corpus(
     """Decode a corpus, or find it in the cache.
 
     Args:
-        corpus: rows of `corpora.COLUMNS`.
+        corpus: rows of `load.COLUMNS`.
         sampling_rate: of the base model, in Hz.
         cache_dir: folder of caches, made where it is missing.
 

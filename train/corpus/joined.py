@@ -14,7 +14,7 @@ from train.corpus.provenance import public_name
 from train.corpus.splits import made_splits
 
 JOINED_COLUMNS = datasets.Features({**COLUMNS, "corpus": datasets.Value("string")})
-"""`corpora.COLUMNS`, and which corpus a clip is of."""
+"""`load.COLUMNS`, and which corpus a clip is of."""
 
 
 def load_corpora(
@@ -26,7 +26,7 @@ def load_corpora(
     speaker on its own, where it is joined to others, so that each is in every split.
 
     Args:
-        data: places, each as `corpora.load_corpus` takes it.
+        data: places, each as `load.load_corpus` takes it.
         final: train on EMO-DB, as the final recipe does, rather than validate with it.
         columns: of a CSV.
 

@@ -54,7 +54,7 @@ def load_clips(
     """Decode one split of the corpus that `data` names, or find it in the cache.
 
     Args:
-        data: as `corpora.load_corpus`.
+        data: as `load.load_corpus`.
         split: `train`, `validation` or `test`.
         sampling_rate: of the model, in Hz.
         limit: take about this many clips, equally many of each class, spread over the split.
