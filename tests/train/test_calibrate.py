@@ -194,13 +194,13 @@ def corpus(tmp_path, folder, sample_file):
         for event, turn in with_turns(events_of(model, stream.samples), stream.turns)
         if isinstance(event, SegmentEvent)
     }
-    middle = np.median([event.confidence for event in segment_of.values()])
+    sure = np.quantile([event.confidence for event in segment_of.values()], 0.35)
     rows = [("file", "label", "speaker", "split")]
     for clip in clips:
         label = model.labels[0]
         if (event := segment_of.get(clip.name)) is not None:
             label = event.label
-            if event.confidence < middle:
+            if event.confidence < sure:
                 label = next(name for name in model.labels if name != label)
         rows.append((clip.name, label, str(clip.speaker), "validation"))
     with (tmp_path / "clips.csv").open("w", newline="") as file:
