@@ -53,8 +53,8 @@ NOTES = {
     "its rows are of latency alone, and no accuracy is told of it.",
     "accuracy": "Whole clips of validation speakers, each alone.",
     "unseen": "Whole clips of EMO-DB. The bundled model was trained on them, so that its figures "
-    "are of nothing unseen: the README has those of its recipe without them. Baselines are of clips "
-    "that are not scored.",
+    "are of nothing unseen: the README has those of its recipe without them. Baselines are of "
+    "clips that are not scored.",
     "everyday": "Readers of LibriSpeech, validation: no emotion is acted, so that every label but "
     "`neutral` and `uncertain` is false.",
     "robustness": "Whole clips of validation speakers, degraded.",
