@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import onnxruntime
+from numpy.typing import NDArray
 from optimum.exporters.onnx import onnx_export_from_model
 
 from emo_listen.errors import ModelError
@@ -64,3 +68,24 @@ def open_graph(graph: Path | bytes) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def frames_of(
+    model: onnx.ModelProto, tensors: list[str], inputs: list[NDArray[np.float32]]
+) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """Yield each of `tensors` for each input, as frames `(n_frames, n_channels)`.
+
+    Args:
+        model: the graph that has them.
+        tensors: names of tensors whose last axis is channels.
+        inputs: `input_values` `(1, n_samples)`.
+    """
+    probe = onnx.ModelProto()
+    probe.CopyFrom(model)
+    del probe.graph.output[:]
+    probe.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in tensors)
+    session = open_graph(probe.SerializeToString())
+    for input_values in inputs:
+        found = session.run(tensors, {"input_values": input_values})
+        for name, values in zip(tensors, found, strict=True):
+            yield name, values.reshape(-1, values.shape[-1])

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from export.graph import open_graph
+from export.graph import frames_of
 
 OUTLIER_RATIO = 5.0
 """A channel is an outlier above this many times the 90th percentile of all channels' peaks."""
@@ -93,15 +93,8 @@ def _channel_peaks(
     model: ModelProto, tensors: list[str], inputs: list[NDArray[np.float32]]
 ) -> dict[str, NDArray[np.float32]]:
     """Largest absolute value `(n_channels,)` of each channel (last axis) of `tensors`."""
-    probe = ModelProto()
-    probe.CopyFrom(model)
-    del probe.graph.output[:]
-    probe.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in tensors)
-    session = open_graph(probe.SerializeToString())
     peaks: dict[str, NDArray[np.float32]] = {}
-    for input_values in inputs:
-        found = session.run(tensors, {"input_values": input_values})
-        for name, values in zip(tensors, found, strict=True):
-            peak = np.abs(values).reshape(-1, values.shape[-1]).max(axis=0)
-            peaks[name] = np.maximum(peaks.get(name, peak), peak)
+    for name, frames in frames_of(model, tensors, inputs):
+        peak = np.abs(frames).max(axis=0)
+        peaks[name] = np.maximum(peaks.get(name, peak), peak)
     return peaks

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, helper, numpy_helper
+from onnx import ModelProto, numpy_helper
 
-from export.graph import open_graph
+from export.graph import frames_of
 
 LARGEST = 64
 """Largest absolute value of a weight of 7 bits, as onnxruntime's `reduce_range` has them."""
@@ -59,17 +59,10 @@ def gram_matrices(
     model: ModelProto, tensors: list[str], inputs: list[NDArray[np.float32]]
 ) -> dict[str, NDArray[np.float64]]:
     """Sum over all frames of `x x^T` (n, n), for each of `tensors` whose last axis has n values."""
-    probe = ModelProto()
-    probe.CopyFrom(model)
-    del probe.graph.output[:]
-    probe.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in tensors)
-    session = open_graph(probe.SerializeToString())
     grams: dict[str, NDArray[np.float64]] = {}
-    for input_values in inputs:
-        found = session.run(tensors, {"input_values": input_values})
-        for name, values in zip(tensors, found, strict=True):
-            frames = values.reshape(-1, values.shape[-1]).astype(np.float64)
-            grams[name] = grams.get(name, 0) + frames.T @ frames
+    for name, values in frames_of(model, tensors, inputs):
+        frames = values.astype(np.float64)
+        grams[name] = grams.get(name, 0) + frames.T @ frames
     return grams
 
 
