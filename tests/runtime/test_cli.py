@@ -235,8 +235,7 @@ def test_a_full_disk_is_named(sample_file: Path) -> None:
         )
     assert result.returncode == 2
     assert result.stderr.decode().splitlines() == [
-        "emo-listen: OutputError: what was heard cannot be written: "
-        "[Errno 28] No space left on device"
+        "emo-listen: OutputError: cannot write the results: [Errno 28] No space left on device"
     ]
 
 
@@ -276,7 +275,10 @@ def test_what_to_listen_to_is_named_with_or_without_an_option(
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (["a.wav", "b c.wav"], "for several files: emo-listen analyse a.wav 'b c.wav'"),
+        (
+            ["a.wav", "b c.wav"],
+            "give one DEVICE; for several files: emo-listen analyse a.wav 'b c.wav'",
+        ),
         (["a.wav", "--device", "mic"], "give DEVICE or --device DEVICE, not both"),
     ],
 )
@@ -295,8 +297,8 @@ def test_no_speech_at_all_is_told_and_csv_keeps_warnings(tmp_path: Path) -> None
     assert result.returncode == 0
     assert result.stdout.startswith("start,end,label") and result.stdout.count("\n") == 1
     warning, no_speech = result.stderr.splitlines()
-    assert warning == "   10.0 s  for 10 s the input is silent: is the microphone muted?"
-    assert no_speech.startswith("emo-listen: no speech in 11.0 s of sound, so there are no labels.")
+    assert warning == "   10.0 s  input silent for 10 s: is the microphone muted?"
+    assert no_speech.startswith("emo-listen: no speech found in 11.0 s of sound, so no labels.")
     assert "add --no-vad" in no_speech
     assert "no speech" not in run(silence, "--no-vad").stderr
 
@@ -341,16 +343,22 @@ def test_errors_are_named_without_traceback(
     [
         (["--osc", "9000"], "argument --osc: '9000' is not HOST:PORT"),
         (["--websocket", "x"], "argument --websocket: 'x' is not a port or HOST:PORT"),
-        (["--device", "{sample}", "--osc", "no.such.host.invalid:9000"], "OutputError: no OSC"),
+        (
+            ["--device", "{sample}", "--osc", "no.such.host.invalid:9000"],
+            "OutputError: cannot send OSC",
+        ),
         (["--device", "{sample}", "--format", "csv", "--emit", "all"], "OutputError: --format csv"),
-        (["--device", "{sample}", "--format", "audformat"], "give one as --output"),
-        (["--device", "-", "--format", "audformat"], "OutputError: --format audformat is for"),
-        (["--device", "{sample}", "--output", "x"], "OutputError: --output is the folder"),
+        (["--device", "{sample}", "--format", "audformat"], "needs --output"),
+        (["-", "--format", "audformat", "--output", "x"], "--format audformat needs a sound file"),
+        (["--device", "{sample}", "--output", "x"], "OutputError: --output works only with"),
         (["--device", "{sample}", "--plot", "x.txt"], "OutputError: x.txt must end in .png"),
-        (["--device", "{sample}", "--plot", "no/x.png"], "OutputError: no is not a folder"),
-        (["--device", "-", "--plot", "x.png"], "OutputError: --plot draws a sound file"),
-        (["--device", "{sample}", "--record-labels", "{text}"], "OutputError: {text} is no record"),
-        (["--device", "{sample}", "--record-labels", "{folder}"], "OutputError: {folder} is not a"),
+        (
+            ["{sample}", "--plot", "no/x.png"],
+            "OutputError: the folder no does not exist",
+        ),
+        (["--device", "-", "--plot", "x.png"], "OutputError: --plot needs a sound file"),
+        (["--device", "{sample}", "--record-labels", "{text}"], "{text} exists and was not"),
+        (["--device", "{sample}", "--record-labels", "{folder}"], "{folder} is not a regular file"),
         (["--device", "{sample}", "--record-labels", "no/x"], "OutputError: no/x cannot be"),
         (["analyse", "absent", "--output", "x.jsonl"], "AudioFileError: absent is neither"),
         (["analyse", "{folder}", "--output", "x.jsonl"], "AudioFileError: no sound file in"),

@@ -20,11 +20,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from emo_listen.baselines.references import open_reference
 from emo_listen.commands.grouping import group_digest, group_files, grouping
 from emo_listen.commands.journal import Journal, LinesOnStandardOutput
-from emo_listen.commands.options import add_model_options, in_range
+from emo_listen.commands.options import add_model_options, in_range, one_kind_of_row
 from emo_listen.commands.sound_files import find_sound_files
 from emo_listen.commands.workers import Hearing, analyse_files
 from emo_listen.errors import BaselineError, OutputError
-from emo_listen.events import LabelEvent, SegmentEvent, WindowEvent
+from emo_listen.events import Emit, LabelEvent, SegmentEvent, WindowEvent
 from emo_listen.model import EmotionModel
 from emo_listen.model_settings import MAX_THREADS, file_sha256
 from emo_listen.sinks.audformat import check_audformat_folder, write_audformat
@@ -245,7 +245,7 @@ def _header(model: EmotionModel, hearing: Hearing, group_by: str | None) -> dict
     }
 
 
-def _check_output(output: Path, emit: str) -> str:
+def _check_output(output: Path, emit: Emit) -> str:
     """Return the format that `--output` means, before any work is done."""
     form = FORMATS.get(output.suffix.casefold())
     if form is None:
@@ -258,8 +258,8 @@ def _check_output(output: Path, emit: str) -> str:
         raise OutputError(f"{output} is a folder: give a file")
     if form == "csv" and output.exists() and not _is_ours(output):
         raise OutputError(f"{output} is there already, and not by us: give another --output")
-    if form != "jsonl" and emit == "all":
-        raise OutputError(f"{output} holds one kind of row: give --emit segments or windows")
+    if form != "jsonl":
+        one_kind_of_row(str(output), emit)
     return form
 
 

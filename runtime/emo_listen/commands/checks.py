@@ -8,7 +8,6 @@ import platform
 import statistics
 import time
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from emo_listen.audio import load_audio
 from emo_listen.commands.finding import Finding
 from emo_listen.errors import EmoListenError
-from emo_listen.extras import EXTRAS
+from emo_listen.extras import installed_extras
 from emo_listen.listener import listen
 from emo_listen.model import EmotionModel
 from emo_listen.samples import SAMPLE
@@ -144,8 +143,9 @@ def _median_seconds(model: EmotionModel, samples: NDArray[np.float32]) -> float:
 
 def check_extras() -> Iterator[Finding]:
     """Which extras are installed."""
-    missing = [extra for extra, module in EXTRAS.items() if find_spec(module) is None]
-    found = [extra for extra in EXTRAS if extra not in missing]
+    extras = installed_extras()
+    found = [extra for extra, installed in extras.items() if installed]
+    missing = [extra for extra, installed in extras.items() if not installed]
     mend = (
         f"pip install 'emo-listen[{','.join(missing)}]', where you want them" if missing else None
     )

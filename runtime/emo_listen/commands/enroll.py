@@ -18,7 +18,7 @@ from emo_listen.errors import BaselineError, OutputError
 from emo_listen.events import WarningEvent
 from emo_listen.listener import Listener
 from emo_listen.model import EmotionModel
-from emo_listen.sinks.text import WARNING_REASONS
+from emo_listen.sinks.text import warning_text
 from emo_listen.sources.open import open_source
 
 EPILOG = """\
@@ -94,7 +94,7 @@ def _hear(device: str, enrolment: Enrolment, show: Callable[[], None]) -> None:
     for event in listener:
         show()
         if isinstance(event, WarningEvent):
-            print(f"Warning: {WARNING_REASONS[event.reason]}", file=sys.stderr)
+            print(f"Warning: {warning_text(event)}", file=sys.stderr)
         if source.live and enrolment.seconds >= ENOUGH:
             listener.stop()
 

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from emo_listen.errors import OutputError
+from emo_listen.events import Emit
 from emo_listen.model_settings import MAX_WINDOW, MIN_HOP, MIN_WINDOW
 
 MAX_CHANNELS = 64
@@ -58,6 +60,16 @@ def add_model_options(parser: argparse._ActionsContainer) -> None:
         help=f"time from one look to the next: {MIN_HOP:g} to the window (default: the model's "
         "own)",
     )
+
+
+def one_kind_of_row(table: str, emit: Emit) -> None:
+    """Refuse `--emit all` for an output whose rows are all segments or all windows.
+
+    Raises:
+        OutputError: `emit` is `all`.
+    """
+    if emit == "all":
+        raise OutputError(f"{table} holds one kind of row: give --emit segments or windows")
 
 
 def in_range(kind: Callable[[str], T], low: T, high: T) -> Callable[[str], T]:

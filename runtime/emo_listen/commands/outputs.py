@@ -1,148 +1,151 @@
-"""From the command line's options to the sinks that they mean."""
+"""The output options of `emo-listen`, and the sinks that they open.
+
+Sinks that import numpy or rich are imported locally, because `--help` must not load these.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-
+from emo_listen.commands.options import address, local_address, one_kind_of_row
 from emo_listen.errors import OutputError
-from emo_listen.events import Event, LabelEvent, SegmentEvent, WindowEvent
-from emo_listen.model import EmotionModel
-from emo_listen.model_settings import UNCERTAIN
-from emo_listen.sinks.base import EVENT_TYPES, Outlets
+from emo_listen.sinks.base import EVENT_TYPES, SinkGroup
 from emo_listen.sinks.csv_rows import CsvSink
 from emo_listen.sinks.jsonl import JsonLinesSink, RecordSink
-from emo_listen.sinks.live import LIVE_TYPES, LiveSink
 from emo_listen.sinks.osc import OSC_TYPES, OscSink
-from emo_listen.sinks.text import TextSink
 from emo_listen.sinks.websocket import WebsocketSink
-from emo_listen.sources.audio_file import AudioFile
-from emo_listen.sources.base import Source
+
+if TYPE_CHECKING:
+    from emo_listen.model import EmotionModel
+    from emo_listen.sources.base import Source
 
 
-class LabelList:
-    """Keeps the events that have a final label, for what is written once the sound has ended."""
-
-    def __init__(self) -> None:
-        self.events: list[LabelEvent] = []
-
-    def write(self, event: Event) -> None:
-        """Keep one event."""
-        if isinstance(event, WindowEvent | SegmentEvent):
-            self.events.append(event)
-
-    def close(self) -> None:
-        """Keep them still."""
-
-
-def check_outputs(args: argparse.Namespace, source: Source) -> None:
-    """Refuse outputs that cannot be had, before anything is heard.
-
-    Raises:
-        OutputError: the options do not go together, or a place cannot be written.
-        MissingExtraError: an option needs a library that is not installed.
-    """
-    if args.format in ("csv", "audformat") and args.emit == "all":
-        raise OutputError(
-            f"--format {args.format} holds one kind of row: give --emit segments or windows"
-        )
-    if args.format == "audformat":
-        from emo_listen.sinks.audformat import check_audformat_folder
-
-        if not isinstance(source, AudioFile):
-            raise OutputError("--format audformat is for sound files: give one as --device")
-        if args.output is None:
-            raise OutputError("--format audformat writes a folder: give one as --output")
-        check_audformat_folder(args.output)
-    elif args.output is not None:
-        raise OutputError(
-            "--output is the folder of --format audformat: redirect the other formats with >"
-        )
-    if args.plot is not None:
-        from emo_listen.sinks.timeline import check_plot
-
-        if not isinstance(source, AudioFile):
-            raise OutputError("--plot draws a sound file: give one as --device")
-        if args.emit == "windows":
-            raise OutputError("--plot draws segments: give --emit segments or all")
-        check_plot(args.plot)
+def add_output_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of all sinks."""
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--format",
+        choices=("text", "jsonl", "csv", "audformat"),
+        help="format of the results; audformat writes a folder, the others standard output "
+        "(default: a live view or text on a terminal, otherwise jsonl)",
+    )
+    output.add_argument("--output", type=Path, metavar="DIR", help="new folder for audformat")
+    output.add_argument("--no-color", action="store_true", help="no colours on a terminal")
+    output.add_argument(
+        "--record-labels",
+        type=Path,
+        metavar="FILE",
+        help="also append the events to FILE, as JSON Lines",
+    )
+    output.add_argument(
+        "--plot",
+        type=Path,
+        metavar="FILE",
+        help="draw the timeline of a sound file: FILE.png, .svg or .pdf",
+    )
+    output.add_argument(
+        "--websocket",
+        type=local_address,
+        metavar="[HOST:]PORT",
+        help="serve the events as JSON to websocket clients (default HOST: 127.0.0.1)",
+    )
+    output.add_argument(
+        "--osc",
+        type=address,
+        metavar="HOST:PORT",
+        help="send /emo/label, /emo/scores/<label>, /emo/baseline and /emo/speech by OSC",
+    )
 
 
-def open_outlets(
-    args: argparse.Namespace, source: Source, model: EmotionModel, kept: LabelList
-) -> Outlets:
-    """Open the sinks that the options mean; what is written at the end goes to `kept`.
+def open_sinks(args: argparse.Namespace, source: Source, model: EmotionModel) -> SinkGroup:
+    """Open the sinks that the options ask for.
+
+    Sinks that write only at the end come first, so that a wrong option leaves nothing behind.
 
     Raises:
-        OutputError: a file cannot be written, an address cannot be had.
+        OutputError: options conflict, a file cannot be written, or an address cannot be used.
         MissingExtraError: an option needs a library that is not installed.
     """
-    outlets = Outlets()
+    _check_options(args)
+    sinks = SinkGroup()
     types = EVENT_TYPES[args.emit]
     try:
-        if args.record_labels is not None:
-            record = RecordSink(args.record_labels, source=str(source), model=model.name)
-            outlets.add(record, types)
+        if args.plot is not None:
+            from emo_listen.sinks.timeline import TIMELINE_TYPES, TimelineSink
+
+            sinks.add(TimelineSink(args.plot, source), TIMELINE_TYPES)
+        if args.format == "audformat":
+            from emo_listen.sinks.audformat import AudformatSink
+
+            database = AudformatSink(args.output, source, labels=model.labels, model=model.name)
+            sinks.add(database, types)
+        if args.osc is not None:
+            sinks.add(OscSink(*args.osc), OSC_TYPES)
         if args.websocket is not None:
             websocket = WebsocketSink(*args.websocket)
-            outlets.add(websocket, types)
-            host = args.websocket[0]
-            print(f"Events at ws://{host}:{websocket.port}", file=sys.stderr)
-        if args.osc is not None:
-            outlets.add(OscSink(*args.osc), OSC_TYPES)
-        if args.plot is not None or args.format == "audformat":
-            outlets.add(kept, types)
-        if args.format in ("csv", "audformat"):
-            sink = TextSink(sys.stderr, model.labels, colour=not args.no_color)
-            outlets.add(sink, frozenset({"gap", "warning"}))
-        if args.format != "audformat":
-            _add_standard_output(outlets, args, source, model)
-    except Exception:
-        outlets.close()
+            sinks.add(websocket, types)
+            print(f"Events at ws://{args.websocket[0]}:{websocket.port}", file=sys.stderr)
+        if args.record_labels is not None:
+            record = RecordSink(args.record_labels, source=str(source), model=model.name)
+            sinks.add(record, types)
+        _add_terminal_sinks(sinks, args, source, model)
+    except BaseException:
+        sinks.close()
         raise
-    return outlets
+    return sinks
 
 
-def write_results(args: argparse.Namespace, events: list[LabelEvent], model: EmotionModel) -> None:
-    """Write what can be written only once the sound has ended: the picture, the database.
-
-    Raises:
-        OutputError: a place cannot be written.
-    """
-    file = Path(args.device)
-    if args.plot is not None:
-        from emo_listen.sinks.timeline import plot_timeline
-
-        plot_timeline(
-            file, [event for event in events if isinstance(event, SegmentEvent)], args.plot
+def _check_options(args: argparse.Namespace) -> None:
+    """Refuse values of `--format`, `--output` and `--emit` that conflict."""
+    if args.format in ("csv", "audformat"):
+        one_kind_of_row(f"--format {args.format}", args.emit)
+    if args.format == "audformat" and args.output is None:
+        raise OutputError("--format audformat needs --output, the folder to write")
+    if args.format != "audformat" and args.output is not None:
+        raise OutputError(
+            "--output works only with --format audformat: redirect other formats with > FILE"
         )
-    if args.format == "audformat":
-        from emo_listen.sinks.audformat import write_audformat
-
-        rows = ((str(file), event) for event in events)
-        write_audformat(args.output, rows, labels=model.labels, model=model.name)
 
 
-def _add_standard_output(
-    outlets: Outlets, args: argparse.Namespace, source: Source, model: EmotionModel
+def _add_terminal_sinks(
+    sinks: SinkGroup, args: argparse.Namespace, source: Source, model: EmotionModel
 ) -> None:
-    """Lines or a live view, as `--format` says, or as suits a terminal or a pipe."""
+    """Open what writes to standard output, and warnings on standard error for formats without."""
     types = EVENT_TYPES[args.emit]
     form = args.format or ("text" if sys.stdout.isatty() else "jsonl")
+    if form in ("csv", "audformat"):
+        from emo_listen.sinks.text import TextSink
+
+        warnings = TextSink(sys.stderr, model.labels, colour=not args.no_color)
+        sinks.add(warnings, frozenset({"gap", "warning"}))
     if form == "jsonl":
-        outlets.add(JsonLinesSink(sys.stdout), types)
+        sinks.add(JsonLinesSink(sys.stdout), types)
     elif form == "csv":
-        outlets.add(CsvSink(sys.stdout, model.labels), types)
+        sinks.add(CsvSink(sys.stdout, model.labels), types)
+    elif form == "text":
+        _add_text(sinks, args, source, model)
+
+
+def _add_text(
+    sinks: SinkGroup, args: argparse.Namespace, source: Source, model: EmotionModel
+) -> None:
+    """Open the live view if a terminal can show it and no `--format` was given, else text."""
+    from rich.console import Console
+
+    from emo_listen.model_settings import UNCERTAIN
+    from emo_listen.sinks.live import LIVE_TYPES, LiveSink
+    from emo_listen.sinks.text import TextSink
+
+    labels = [*model.labels, UNCERTAIN] if model.settings.uncertain_below else model.labels
+    console = Console(highlight=False, no_color=True if args.no_color else None)
+    if args.format is None and source.live and not console.is_dumb_terminal:
+        title = f"{source} · {model.name}"
+        live = LiveSink(console, title=title, labels=model.labels, possible_labels=labels)
+        sinks.add(live, LIVE_TYPES)
     else:
-        may_come = [*model.labels, UNCERTAIN] if model.settings.uncertain_below else model.labels
-        console = Console(highlight=False, no_color=True if args.no_color else None)
-        if args.format is None and source.live and not console.is_dumb_terminal:
-            title = f"{source} · {model.name}"
-            live = LiveSink(console, title=title, labels=model.labels, may_come=may_come)
-            outlets.add(live, LIVE_TYPES)
-        else:
-            print(f"Listening to {source} with {model.name}. Ctrl-C ends.", file=sys.stderr)
-            outlets.add(TextSink(sys.stdout, may_come, colour=not args.no_color), types)
+        print(f"Listening to {source} with {model.name}. Ctrl-C stops.", file=sys.stderr)
+        text = TextSink(sys.stdout, labels, colour=not args.no_color)
+        sinks.add(text, EVENT_TYPES[args.emit])

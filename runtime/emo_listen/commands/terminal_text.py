@@ -10,7 +10,7 @@ LOOK_ALIKES = {"━": "#", "─": "-", "●": "*", "○": "o", "·": "-", "…":
 """What stands for the characters of our own output, each as wide."""
 
 
-def let_standard_output_take_any_text() -> None:
+def escape_unencodable_output() -> None:
     r"""Replace what standard output cannot encode, where an error would end the command.
 
     Our own characters get look-alikes, bytes of file names that are no text go through as they

@@ -1,8 +1,8 @@
 r"""A folder in audformat, which audb and the openSMILE tools read: a table of segments.
 
-The table `emotion` has a row for each segment, indexed by file, start and end, with the columns
-`label`, `baseline_seconds`, `confidence` and one for each score. Files are named as they were
-given, bytes of a name that are not UTF-8 as `\xe9`.
+The table `emotion` has one row per segment, indexed by file, start and end, with the columns
+`label`, `baseline_seconds`, `confidence` and one per score. Files are named as they were given;
+bytes of a name that are not UTF-8 are escaped, as in `\xe9`.
 https://audeering.github.io/audformat/
 """
 
@@ -13,36 +13,79 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from emo_listen.errors import OutputError
-from emo_listen.events import LabelEvent
+from emo_listen.events import Event, LabelEvent, SegmentEvent, WindowEvent
 from emo_listen.extras import import_extra
 from emo_listen.model_settings import UNCERTAIN
+from emo_listen.sinks.base import Sink
+from emo_listen.sources.audio_file import AudioFile
+from emo_listen.sources.base import Source
 
 TABLE = "emotion"
 """Name of the table."""
 
 
+class AudformatSink(Sink):
+    """Writes a sound file's final labels as a database once the file has ended."""
+
+    def __init__(self, folder: Path, source: Source, *, labels: list[str], model: str) -> None:
+        """Check that the database can be written.
+
+        Args:
+            folder: Where to write the database.
+            source: The sound file that the labels belong to.
+            labels: The model's labels.
+            model: Name of the model.
+
+        Raises:
+            OutputError: `source` is not a file, or `folder` is in use for something else.
+            MissingExtraError: the extra `audformat` is not installed.
+        """
+        if not isinstance(source, AudioFile):
+            raise OutputError("--format audformat needs a sound file: give its path as DEVICE")
+        check_audformat_folder(folder)
+        self._folder = folder
+        self._file = str(source)
+        self._labels = labels
+        self._model = model
+        self._events: list[LabelEvent] = []
+
+    def write(self, event: Event) -> None:
+        """Keep a segment or window."""
+        if isinstance(event, WindowEvent | SegmentEvent):
+            self._events.append(event)
+
+    def finish(self) -> None:
+        """Write the database.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        rows = ((self._file, event) for event in self._events)
+        write_audformat(self._folder, rows, labels=self._labels, model=self._model)
+
+
 def check_audformat_folder(folder: Path) -> None:
-    """Refuse, before any work is done, what `write_audformat` would refuse.
+    """Refuse a folder that `write_audformat` could not write, or that holds other files.
 
     Raises:
-        OutputError: `folder` is a file, or holds something else than an audformat database.
+        OutputError: `folder` is a file, or holds something other than an audformat database.
         MissingExtraError: the extra `audformat` is not installed.
     """
-    import_extra("audformat")
+    import_extra("audformat", "audformat")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "db.yaml").is_file():
-        raise OutputError(f"{folder} holds other files: give a new folder")
+        raise OutputError(f"{folder} contains other files: choose a new folder for --output")
     if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is a file, and audformat is a folder: give a new one")
+        raise OutputError(f"{folder} is a file, not a folder: choose a new folder for --output")
 
 
 def write_audformat(
     folder: Path, rows: Iterable[tuple[str, LabelEvent]], *, labels: list[str], model: str
 ) -> None:
-    """Write a database; one that is there already is replaced.
+    """Write a database, replacing an existing one.
 
     Args:
-        folder: Where to.
-        rows: Each file with one of its segments (or windows).
+        folder: Where to write it.
+        rows: File name and segment (or window) of each row.
         labels: The model's labels.
         model: Name of the model.
 
@@ -50,13 +93,13 @@ def write_audformat(
         OutputError: `folder` cannot be written.
         MissingExtraError: the extra `audformat` is not installed.
     """
-    audformat = import_extra("audformat")
+    audformat = import_extra("audformat", "audformat")
     files, events = [], []
     for file, event in rows:
         files.append(_utf_8(Path(file).as_posix()))
         events.append(event)
     database = audformat.Database(
-        name="emo-listen", description=f"Emotions heard by emo-listen with the model {model}"
+        name="emo-listen", description=f"Emotions recognised by emo-listen with the model {model}"
     )
     database.schemes["emotion"] = audformat.Scheme(labels=[*labels, UNCERTAIN])
     database.schemes["probability"] = audformat.Scheme("float", minimum=0, maximum=1)
@@ -68,7 +111,7 @@ def write_audformat(
     table["label"] = audformat.Column(scheme_id="emotion")
     table["label"].set([event.label for event in events])
     table["baseline_seconds"] = audformat.Column(
-        scheme_id="seconds", description="Speech that the voice's baseline rests on"
+        scheme_id="seconds", description="Speech in the voice's baseline"
     )
     table["baseline_seconds"].set([event.baseline_seconds for event in events])
     for name in ("confidence", *labels):
@@ -83,5 +126,5 @@ def write_audformat(
 
 
 def _utf_8(file: str) -> str:
-    """Escape what is not UTF-8, which audformat could not write."""
+    """Escape bytes of a file name that are not UTF-8, which audformat cannot write."""
     return os.fsencode(file).decode("utf-8", "backslashreplace")

@@ -1,8 +1,8 @@
-"""What every sink has in common, and which events each is given."""
+"""The base class of all sinks, and the group of sinks that one stream is written to."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from types import TracebackType
 
 from emo_listen.events import Emit, Event
 
@@ -11,34 +11,44 @@ EVENT_TYPES: dict[Emit, frozenset[str]] = {
     "windows": frozenset({"window", "gap", "warning"}),
     "all": frozenset({"window", "provisional", "segment", "gap", "warning"}),
 }
-"""The types of event that each choice of `--emit` brings."""
+"""The event types of each choice of `--emit`."""
 
 
-class Sink(Protocol):
-    """Takes events as they come."""
+class Sink:
+    """Receives the events of one stream. Only `write` must be implemented.
+
+    The constructor checks its arguments and opens files and connections, so that errors come
+    before any audio is processed.
+    """
 
     def write(self, event: Event) -> None:
-        """Take one event, and hold nothing back."""
-        ...
+        """Handle one event immediately."""
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """Write what needs the whole stream. Called only if the stream ended without an error."""
 
     def close(self) -> None:
-        """Let go of what is held; nothing is written afterwards."""
-        ...
+        """Release files and connections. Always called, after `finish`."""
 
 
-class Outlets:
-    """Several sinks, each with the types of event that it takes."""
+class SinkGroup:
+    """Passes events to several sinks, each with the event types that it takes.
+
+    A context manager: it closes the sinks on exit, and finishes them first unless an exception
+    ended the stream.
+    """
 
     def __init__(self) -> None:
         self._sinks: list[tuple[Sink, frozenset[str]]] = []
 
     def add(self, sink: Sink, types: frozenset[str]) -> None:
-        """Give `sink` the events of these types."""
+        """Pass events of these types to `sink`."""
         self._sinks.append((sink, types))
 
     @property
     def emit(self) -> Emit:
-        """The labels that the listener must yield for all sinks together."""
+        """The labels that the listener must emit to serve all sinks."""
         types = frozenset[str]().union(*(types for _, types in self._sinks))
         if "window" not in types:
             return "segments"
@@ -46,17 +56,22 @@ class Outlets:
 
     @property
     def status(self) -> bool:
-        """Whether a sink wants to be told how the stream is doing."""
+        """Whether any sink takes status events."""
         return any("status" in types for _, types in self._sinks)
 
     def write(self, event: Event) -> None:
-        """Hand one event to every sink that takes its type."""
+        """Pass one event to every sink that takes its type."""
         for sink, types in self._sinks:
             if event.type in types:
                 sink.write(event)
 
+    def finish(self) -> None:
+        """Finish all sinks, in the order in which they were added."""
+        for sink, _ in self._sinks:
+            sink.finish()
+
     def close(self) -> None:
-        """Close the sinks, the last first, also where one fails."""
+        """Close all sinks, last added first, even if closing one of them fails."""
         while self._sinks:
             sink, _ = self._sinks.pop()
             try:
@@ -64,3 +79,15 @@ class Outlets:
             except Exception:
                 self.close()
                 raise
+
+    def __enter__(self) -> SinkGroup:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self.finish()
+        finally:
+            self.close()

@@ -1,4 +1,4 @@
-"""CSV, for spreadsheets and statistics: a row for each segment or window."""
+"""CSV, for spreadsheets and statistics: one row per segment or window."""
 
 from __future__ import annotations
 
@@ -6,28 +6,26 @@ import csv
 from typing import TextIO
 
 from emo_listen.events import Event, LabelEvent, SegmentEvent, WindowEvent
+from emo_listen.sinks.base import Sink
 
 LEADING_COLUMNS = ("start", "end", "label", "confidence", "baseline_seconds")
-"""Columns before those of the scores, as the fields of a `LabelEvent`; times in seconds."""
+"""Columns before those of the scores, named like the fields of a `LabelEvent`; times in seconds."""
 
 
-class CsvSink:
-    """Writes a header, then a row for each event that has a final label, and flushes it at once."""
+class CsvSink(Sink):
+    """Writes a header, then one row per final label, and flushes each row."""
 
     def __init__(self, stream: TextIO, labels: list[str]) -> None:
-        """Write to `stream`; `labels` are those of the model, one column of scores for each."""
+        """Write to `stream`, with a score column for each of the model's `labels`."""
         self._stream = stream
         self._labels = labels
         self._writer = csv.writer(stream, lineterminator="\n")
         self._write([*LEADING_COLUMNS, *labels])
 
     def write(self, event: Event) -> None:
-        """Write one row."""
+        """Write one row for a segment or window."""
         if isinstance(event, WindowEvent | SegmentEvent):
             self._write(label_row(event, self._labels))
-
-    def close(self) -> None:
-        """Leave the stream to whoever opened it."""
 
     def _write(self, row: list[str | float]) -> None:
         self._writer.writerow(row)
@@ -35,7 +33,7 @@ class CsvSink:
 
 
 def label_row(event: LabelEvent, labels: list[str]) -> list[str | float]:
-    """Return the values of `LEADING_COLUMNS`, and the score of each of `labels`."""
+    """Return the values of `LEADING_COLUMNS`, then the score of each of `labels`."""
     return [
         event.start,
         event.end,

@@ -11,17 +11,19 @@ from typing import Any, TextIO
 
 from emo_listen.errors import OutputError
 from emo_listen.events import Event
+from emo_listen.sinks.base import Sink
 
 
 def event_row(event: Event) -> dict[str, Any]:
-    """Return an event as an object of JSON: its type, then its other fields."""
+    """Return an event as a JSON object: its type, then its other fields."""
     return {"type": event.type, **dataclasses.asdict(event)}
 
 
-class JsonLinesSink:
-    """Writes each event as one line of JSON, and flushes it at once."""
+class JsonLinesSink(Sink):
+    """Writes each event as one line of JSON, and flushes it."""
 
     def __init__(self, stream: TextIO) -> None:
+        """Write to `stream`, which the caller closes."""
         self._stream = stream
 
     def write(self, event: Event) -> None:
@@ -29,23 +31,20 @@ class JsonLinesSink:
         self._stream.write(json.dumps(event_row(event)) + "\n")
         self._stream.flush()
 
-    def close(self) -> None:
-        """Leave the stream to whoever opened it."""
 
+class RecordSink(Sink):
+    """Appends events to a JSON Lines file, and flushes each; existing lines are never changed.
 
-class RecordSink:
-    """Appends events to a file of JSON Lines, each on the disk's way at once.
-
-    Nothing that stands in the file is ever lost. Since stream time begins anew with every
-    session, each begins with a line that tells when it began and what was listened to:
+    Stream times start at 0 in every session, so each session begins with a line that says when it
+    started and what it listened to:
     `{"type": "session", "started": "2025-01-31T09:30:00+01:00", "source": …, "model": …}`.
     """
 
     def __init__(self, path: Path, *, source: str, model: str) -> None:
-        """Open or make the file, and begin a session in it.
+        """Open or create the file, and start a session in it.
 
         Raises:
-            OutputError: it cannot be written, or holds something else.
+            OutputError: the file cannot be written, or is not a record of labels.
         """
         _check_record(path)
         self._path = path
@@ -75,22 +74,24 @@ class RecordSink:
 
 
 def _check_record(path: Path) -> None:
-    """Refuse a file that no earlier session has begun."""
+    """Refuse an existing file that does not begin with a session."""
     if not path.exists():
         return
     if not path.is_file():
-        raise OutputError(f"{path} is not a file: give another one for the labels")
+        raise OutputError(f"{path} is not a regular file: choose another file for --record-labels")
     try:
         with path.open("rb") as file:
             first = file.readline()
     except OSError as error:
         raise OutputError(f"{path} cannot be read: {error.strerror}") from error
     if first and not first.startswith(b'{"type": "session"'):
-        raise OutputError(f"{path} is no record of labels, and is left as it is: give another file")
+        raise OutputError(
+            f"{path} exists and was not written by --record-labels: choose another file"
+        )
 
 
 def _ends_within_a_line(path: Path) -> bool:
-    """Whether the last line was cut short, as by a loss of power."""
+    """Whether the last line is incomplete, for example after a power failure."""
     if path.stat().st_size == 0:
         return False
     with path.open("rb") as file:

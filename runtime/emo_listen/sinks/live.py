@@ -1,9 +1,9 @@
-"""The live view on a terminal: what is heard now, below the segments that have ended.
+"""The live view on a terminal: the current state, below the finished segments.
 
-It is drawn in place with rich, not on the terminal's alternate screen, so that the segments
-stay in the scrollback while it runs and after it. Each drawing is a single write. What libraries
-in C write to a terminal as standard error (ALSA does, when a device vanishes) would tear the
-view, and is dropped while it is there; redirect standard error to a file to keep it.
+rich draws it in place, not on the terminal's alternate screen, so segments stay in the scrollback.
+Each update is a single write. C libraries that write to standard error (ALSA does when a device
+disappears) would corrupt the view, so their output is dropped while the view is shown, unless
+standard error is redirected to a file.
 """
 
 from __future__ import annotations
@@ -18,54 +18,54 @@ from rich.live import Live
 from rich.text import Text
 
 from emo_listen.events import Event, GapEvent, SegmentEvent, WarningEvent
-from emo_listen.sinks.base import EVENT_TYPES
+from emo_listen.sinks.base import EVENT_TYPES, Sink
 from emo_listen.sinks.live_view import LINES_BESIDE_BARS, LiveState, LiveView
 from emo_listen.sinks.text import event_line
 
 LIVE_TYPES = EVENT_TYPES["all"] | {"status"}
-"""The types of event that the view is drawn from."""
+"""The event types that the view needs."""
 
 REFRESHES_PER_SECOND = 8
-"""How often the view is drawn."""
+"""How often the view is redrawn."""
 
 LINES_KEPT = 100
-"""Lines above the view that are written anew where the terminal's size has changed."""
+"""Lines above the view that are printed again after the terminal was resized."""
 
 STANDARD_ERROR = 2
-"""Number of the file that C libraries write their messages to."""
+"""File descriptor of standard error."""
 
 
-class LiveSink:
-    """Shows the level, speech, probabilities and how the stream is doing, until it is closed."""
+class LiveSink(Sink):
+    """Shows the level, speech, probabilities and the state of the stream until it is closed."""
 
     def __init__(
-        self, console: Console, *, title: str, labels: list[str], may_come: list[str]
+        self, console: Console, *, title: str, labels: list[str], possible_labels: list[str]
     ) -> None:
-        """Begin to draw.
+        """Show the view.
 
         Args:
             console: A terminal that can move its cursor.
-            title: What is listened to, and with which model.
+            title: Names of the source and the model.
             labels: The model's labels, each with a bar.
-            may_come: The labels that a segment may have.
+            possible_labels: All labels that a segment may have.
         """
         self._console = console
         self._size = console.size
         self._state = LiveState()
         self._title = title
         self._labels = labels
-        self._label_width = max(len(label) for label in may_come)
-        self._heard_at = time.monotonic()
+        self._label_width = max(len(label) for label in possible_labels)
+        self._updated_at = time.monotonic()
         self._lines: deque[Text] = deque(maxlen=LINES_KEPT)
         self._standard_error = _silence_standard_error()
-        self._live = self._begin()
+        self._live = self._start()
 
     def write(self, event: Event) -> None:
-        """Take one event; what is final becomes a line above the view."""
-        self._heard_at = time.monotonic()
+        """Update the view; segments, gaps and warnings become a line above it."""
+        self._updated_at = time.monotonic()
         self._state = self._state.after(event)
         if self._console.size != self._size:
-            self._begin_anew()
+            self._restart()
         if isinstance(event, SegmentEvent | GapEvent | WarningEvent):
             self._lines.append(event_line(event, self._label_width))
             self._console.print(self._lines[-1], highlight=False)
@@ -78,7 +78,7 @@ class LiveSink:
             os.close(self._standard_error)
             self._standard_error = None
 
-    def _begin(self) -> Live:
+    def _start(self) -> Live:
         live = Live(
             console=self._console,
             get_renderable=self._view,
@@ -90,28 +90,32 @@ class LiveSink:
         live.start(refresh=True)
         return live
 
-    def _begin_anew(self) -> None:
-        """Clear a terminal whose size has changed: some wrap old lines anew, and some do not."""
+    def _restart(self) -> None:
+        """Redraw after a resize, on a cleared screen: only some terminals rewrap old lines."""
         self._live.stop()
         self._size = self._console.size
         self._console.clear()
         room = self._size.height - len(self._labels) - LINES_BESIDE_BARS
         for line in list(self._lines)[-max(room, 1) :]:
             self._console.print(line, highlight=False)
-        self._live = self._begin()
+        self._live = self._start()
 
     def _view(self) -> LiveView:
-        stalled = time.monotonic() - self._heard_at
+        stalled = time.monotonic() - self._updated_at
         return LiveView(self._state, self._title, self._labels, stalled)
 
 
 def _silence_standard_error() -> int | None:
-    """Let C libraries write to nowhere; return where they wrote to, None if it is no terminal."""
+    """Redirect standard error to the null device if it is a terminal.
+
+    Returns:
+        A duplicate of the old descriptor; None if nothing was redirected.
+    """
     sys.stderr.flush()
     if not os.isatty(STANDARD_ERROR):
         return None
     saved = os.dup(STANDARD_ERROR)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, STANDARD_ERROR)
-    os.close(nowhere)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, STANDARD_ERROR)
+    os.close(null)
     return saved

@@ -1,4 +1,4 @@
-"""What the live view shows, and how it is drawn; `live.py` puts it on the terminal."""
+"""State and layout of the live view; `live.py` puts it on the terminal."""
 
 from __future__ import annotations
 
@@ -18,73 +18,73 @@ from emo_listen.events import (
     WarningEvent,
     WindowEvent,
 )
-from emo_listen.sinks.text import WARNING_REASONS
+from emo_listen.sinks.text import warning_text
 
 LOWEST_LEVEL = -60.0
 """Level at the left end of the meter, in dB of full scale; the right end is 0."""
 
 LOUD_LEVEL = -9.0
-"""Level from which the meter warns, in dB of full scale: speech has peaks 9 to 15 dB above its
-mean, so that they are cut off."""
+"""Level above which the meter turns yellow, in dB of full scale: peaks of speech are 9 to 15 dB
+above its mean, so they clip."""
 
 WARNING_SECONDS = 10.0
 """How long a warning is shown, in seconds of stream time."""
 
 STALLED_SECONDS = 1.5
-"""Time without news of the stream after which the view says so, in seconds."""
+"""Time without an event after which the view says so, in seconds."""
 
 HINT = "  Ctrl-C ends"
-"""What stands at the foot where there is room."""
+"""Shown in the last line if there is room."""
 
 LINES_FOR_SEGMENTS = 4
-"""Lines of the terminal that are left to segments before bars are given up for them."""
+"""Lines of the terminal that are kept for segments; if they do not fit, the bars are hidden."""
 
 LIGHT_WIDTH = 21
-"""Columns of what stands beside the meter, so that its length does not change."""
+"""Columns to the right of the meter, fixed so that its length does not change."""
 
 LINES_BESIDE_BARS = 5
-"""Lines of the view without its bars, at most."""
+"""Maximum number of lines of the view, not counting its bars."""
 
 NARROW = 60
-"""Columns below which the view leaves out what is dispensable."""
+"""Width below which the view leaves out details, in columns."""
 
 
 @dataclass(frozen=True)
 class LiveState:
-    """All that the view shows."""
+    """Everything that the view shows."""
 
     status: StatusEvent | None = None
     """The latest status."""
 
     now: ProvisionalEvent | None = None
-    """What the segment that has not ended is taken for."""
+    """The provisional label of the current segment."""
 
     scores: dict[str, float] = field(default_factory=dict)
-    """The latest probabilities, 0 to 1; empty where nobody speaks."""
+    """The latest probabilities, 0 to 1; empty while nobody speaks."""
 
     baseline_seconds: float = 0.0
-    """Speech that the latest label's baseline rests on, in seconds."""
+    """Speech in the baseline of the latest label, in seconds."""
 
     gaps: int = 0
-    """Times that the device was gone."""
+    """How often the device was unavailable."""
 
     overflows: int = 0
-    """Times that sound was lost because this machine was too slow."""
+    """How often sound was lost because this machine was too slow."""
 
     lost: float = 0.0
-    """Sound that was lost, in seconds."""
+    """Lost sound, in seconds."""
 
     warning: WarningEvent | None = None
     """The latest warning."""
 
     def after(self, event: Event) -> LiveState:
-        """Return the state once `event` has come."""
+        """Return the state after `event`."""
         if isinstance(event, LabelEvent):
             self = replace(self, baseline_seconds=event.baseline_seconds)
         match event:
             case StatusEvent():
-                heard = event.speech or self.now is not None
-                return replace(self, status=event, scores=self.scores if heard else {})
+                speaking = event.speech or self.now is not None
+                return replace(self, status=event, scores=self.scores if speaking else {})
             case WindowEvent():
                 return replace(self, scores=event.scores)
             case ProvisionalEvent():
@@ -101,20 +101,20 @@ class LiveState:
 
 @dataclass(frozen=True)
 class LiveView:
-    """A state, drawn to the terminal's width and height."""
+    """A state, laid out to the terminal's width and height."""
 
     state: LiveState
     title: str
-    """What is listened to, and with which model."""
+    """Names of the source and the model."""
 
     labels: list[str]
     """The model's labels, in the order of their bars."""
 
     stalled: float = 0.0
-    """Time since the latest status, in seconds of the wall clock."""
+    """Wall-clock time since the latest event, in seconds."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yield lines, none longer than the terminal is wide."""
+        """Yield lines no wider than the terminal."""
         width = options.max_width
         bars = list(self._bars(width))
         if console.size.height < len(bars) + LINES_FOR_SEGMENTS + LINES_BESIDE_BARS:
@@ -205,14 +205,14 @@ class LiveView:
         text = "  ".join(parts)
         if len(text) + len(HINT) <= width:
             text += HINT
-        trouble = state.lost or (status and status.load >= 1)
-        return Text(text, "red" if trouble else "dim")
+        problem = state.lost or (status and status.load >= 1)
+        return Text(text, "red" if problem else "dim")
 
     def _warning(self) -> Text | None:
         warning, status = self.state.warning, self.state.status
         if warning is None or (status and status.time > warning.time + WARNING_SECONDS):
             return None
-        return Text(f"for {warning.seconds:.0f} s {WARNING_REASONS[warning.reason]}", "yellow")
+        return Text(warning_text(warning), "yellow")
 
 
 def _bar(share: float, length: int, colour: str) -> Text:

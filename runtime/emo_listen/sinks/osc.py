@@ -1,13 +1,13 @@
-"""Events as Open Sound Control messages over UDP, for avatars, lights and music programs.
+"""Events as Open Sound Control messages over UDP, for avatars, lights and music software.
 
 | address | argument | when |
 | --- | --- | --- |
-| `/emo/label` | string label, float confidence | a segment has a label, changes it, or ends |
-| `/emo/scores/<label>` | float probability | with each `/emo/label`, for every label |
-| `/emo/baseline` | float seconds | before each `/emo/label`: speech that the baseline rests on |
-| `/emo/speech` | int 1 or 0 | somebody begins or ceases to speak |
+| `/emo/label` | string label, float confidence | a segment gets a label, changes it, or ends |
+| `/emo/scores/<label>` | float probability | before each `/emo/label`, for every label |
+| `/emo/baseline` | float seconds | before each `/emo/label`: speech in the voice's baseline |
+| `/emo/speech` | int 1 or 0 | speech starts or ends |
 
-In addresses, characters of a label that OSC reserves become `_`.
+In addresses, characters of a label that OSC reserves are replaced by `_`.
 https://opensoundcontrol.stanford.edu/spec-1_0.html
 """
 
@@ -20,38 +20,39 @@ import socket
 from emo_listen.errors import OutputError
 from emo_listen.events import Event, ProvisionalEvent, SegmentEvent, StatusEvent
 from emo_listen.extras import import_extra
+from emo_listen.sinks.base import Sink
 
 OSC_TYPES = frozenset({"provisional", "segment", "status"})
-"""The types of event that OSC messages are made from."""
+"""The event types that are sent as OSC messages."""
 
 _RESERVED = re.compile(r"[\s#*,/?\[\]{}]")
 
 _log = logging.getLogger(__name__)
 
 
-class OscSink:
-    """Sends messages to one address, and never waits for anyone."""
+class OscSink(Sink):
+    """Sends messages to one address, without waiting for the receiver."""
 
     def __init__(self, host: str, port: int) -> None:
-        """Send to `host`, a name or an IP address.
+        """Resolve `host`, a name or an IP address, and open a socket.
 
         Raises:
-            OutputError: there is no such host.
+            OutputError: the host is unknown.
             MissingExtraError: the extra `osc` is not installed.
         """
         client_module = import_extra("osc", "pythonosc.udp_client")
         self._target = f"{host}:{port}"
         try:
-            # Once and for all: the client would ask for the name's address with each message.
+            # Resolved once: the client would look the name up for each message.
             address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0][4][0]
             self._client = client_module.SimpleUDPClient(address, port)
         except OSError as error:
-            raise OutputError(f"no OSC can be sent to {self._target}: {error.strerror}") from error
+            raise OutputError(f"cannot send OSC to {self._target}: {error.strerror}") from error
         self._speech: bool | None = None
         self._failing = False
 
     def write(self, event: Event) -> None:
-        """Send what the event says."""
+        """Send the messages of one event."""
         if isinstance(event, StatusEvent):
             if event.speech != self._speech:
                 self._speech = event.speech
@@ -70,9 +71,11 @@ class OscSink:
         try:
             self._client.send_message(address, value)
         except OSError as error:
-            # A network that is away for a while must not end the listening.
+            # A temporary network failure must not end the stream.
             if not self._failing:
-                _log.warning("no OSC can be sent to %s for now: %s", self._target, error.strerror)
+                _log.warning(
+                    "cannot send OSC to %s at the moment: %s", self._target, error.strerror
+                )
             self._failing = True
         else:
             self._failing = False

@@ -9,32 +9,39 @@ from rich.text import Text
 
 from emo_listen.colours import OTHER_ON_TERMINAL, TERMINAL
 from emo_listen.events import Event, GapEvent, LabelEvent, ProvisionalEvent, WarningEvent
+from emo_listen.sinks.base import Sink
 
 BAR_LENGTH = 24
-"""Characters of the bar that means a confidence of 1."""
+"""Length of the bar for a confidence of 1, in characters."""
 
 GAP_REASONS = {
     "overflow": "this machine was too slow",
-    "device": "the device was gone",
-    "invalid": "the samples were no numbers",
+    "device": "the device was unavailable",
+    "invalid": "the samples were not finite numbers",
 }
-"""What the reasons of a `GapEvent` mean."""
+"""A description of each reason of a `GapEvent`."""
 
-WARNING_REASONS = {
-    "silent": "the input is silent: is the microphone muted?",
-    "clipped": "the input is overdriven: turn the microphone down",
+WARNING_TEXTS = {
+    "silent": "input silent for {:.0f} s: is the microphone muted?",
+    "clipped": "input clipping for {:.0f} s: turn the microphone down",
 }
-"""What the reasons of a `WarningEvent` mean."""
+"""A line for each reason of a `WarningEvent`, with its seconds to be filled in."""
 
 
-class TextSink:
-    """Writes a line for each segment or window: when, which emotion, how sure.
+class TextSink(Sink):
+    """Writes one line per segment or window: time, emotion and confidence.
 
-    Gaps and warnings have lines too; what is provisional is left out.
+    Gaps and warnings also get a line; provisional labels do not.
     """
 
     def __init__(self, stream: TextIO, labels: list[str], *, colour: bool = True) -> None:
-        """Write to `stream`; `labels` are those that may come; in colour where it is a terminal."""
+        """Write to `stream`.
+
+        Args:
+            stream: Where to write; the caller closes it.
+            labels: All labels that an event may have.
+            colour: Whether to use colours if `stream` is a terminal.
+        """
         self._stream = stream
         self._console = Console(
             file=stream, highlight=False, soft_wrap=True, no_color=None if colour else True
@@ -42,14 +49,11 @@ class TextSink:
         self._label_width = max(len(label) for label in labels)
 
     def write(self, event: Event) -> None:
-        """Write one line, and flush it at once."""
+        """Write one line and flush it."""
         if isinstance(event, ProvisionalEvent):
             return
         self._console.print(event_line(event, self._label_width))
         self._stream.flush()
-
-    def close(self) -> None:
-        """Leave the stream to whoever opened it."""
 
 
 def event_line(event: Event, label_width: int) -> Text:
@@ -64,8 +68,12 @@ def event_line(event: Event, label_width: int) -> Text:
         )
     if isinstance(event, GapEvent):
         reason = GAP_REASONS[event.reason]
-        return Text(f"{event.time:7.1f} s  {event.seconds:.1f} s were lost: {reason}", "red")
+        return Text(f"{event.time:7.1f} s  lost {event.seconds:.1f} s of sound: {reason}", "red")
     if isinstance(event, WarningEvent):
-        reason = WARNING_REASONS[event.reason]
-        return Text(f"{event.time:7.1f} s  for {event.seconds:.0f} s {reason}", "yellow")
+        return Text(f"{event.time:7.1f} s  {warning_text(event)}", "yellow")
     return Text(f"{event.time:7.1f} s  {event.level:.0f} dB", "dim")
+
+
+def warning_text(event: WarningEvent) -> str:
+    """Return what is wrong with the input, for how long, and what to do."""
+    return WARNING_TEXTS[event.reason].format(event.seconds)

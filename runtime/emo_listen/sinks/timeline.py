@@ -1,7 +1,7 @@
-"""A picture of a file: its waveform, the emotions heard in it, and how sure they are.
+"""A picture of a sound file: its waveform, its emotions, and their confidence.
 
-The waveform is kept as the least and greatest sample of each column of pixels, so that an hour
-takes no more memory than a second.
+The waveform is reduced to the minimum and maximum of each column, so the memory that it takes does
+not depend on the file's length.
 """
 
 from __future__ import annotations
@@ -16,43 +16,74 @@ from numpy.typing import NDArray
 from emo_listen.audio import open_audio_file
 from emo_listen.colours import OTHER_RGB, RGB
 from emo_listen.errors import OutputError
-from emo_listen.events import LabelEvent
+from emo_listen.events import Event, SegmentEvent
 from emo_listen.extras import import_extra
 from emo_listen.model_settings import UNCERTAIN
+from emo_listen.sinks.base import Sink
+from emo_listen.sources.audio_file import AudioFile
+from emo_listen.sources.base import Source
+
+TIMELINE_TYPES = frozenset({"segment"})
+"""The event types that are drawn."""
 
 COLUMNS = 3200
-"""Columns that the waveform has at most, an even number; it has at least half of them."""
+"""Maximum number of columns of the waveform (even); long files have at least half as many."""
 
 SIZE = (12.0, 5.6)
-"""Width and height of the picture in inches, at `DOTS_PER_INCH`."""
+"""Width and height of the picture, in inches."""
 
 DOTS_PER_INCH = 150
 
 PICTURE_SUFFIXES = (".png", ".svg", ".pdf")
-"""Ends of names that a picture may have."""
+"""Formats of pictures, by their file name's suffix."""
 
 
-def check_plot(path: Path) -> None:
-    """Refuse, before any work is done, what `plot_timeline` would refuse.
+class TimelineSink(Sink):
+    """Draws a sound file and its segments once the file has ended."""
 
-    Raises:
-        OutputError: the name's end is of no kind of picture, or there is no such folder.
-        MissingExtraError: the extra `plot` is not installed.
-    """
-    import_extra("plot")
-    if path.suffix.casefold() not in PICTURE_SUFFIXES:
-        raise OutputError(f"{path} must end in {', '.join(PICTURE_SUFFIXES)}: it is a picture")
-    if not path.parent.is_dir():
-        raise OutputError(f"{path.parent} is not a folder: make it first")
+    def __init__(self, picture: Path, source: Source) -> None:
+        """Check that the picture can be drawn.
+
+        Args:
+            picture: The file to write: PNG, SVG or PDF, according to its suffix.
+            source: The sound file that the segments come from.
+
+        Raises:
+            OutputError: `source` is not a file, or `picture` has another suffix or no folder.
+            MissingExtraError: the extra `plot` is not installed.
+        """
+        if not isinstance(source, AudioFile):
+            raise OutputError("--plot needs a sound file: give its path as DEVICE")
+        import_extra("plot", "matplotlib")
+        if picture.suffix.casefold() not in PICTURE_SUFFIXES:
+            raise OutputError(f"{picture} must end in {', '.join(PICTURE_SUFFIXES)}")
+        if not picture.parent.is_dir():
+            raise OutputError(f"the folder {picture.parent} does not exist: create it first")
+        self._picture = picture
+        self._file = Path(str(source))
+        self._segments: list[SegmentEvent] = []
+
+    def write(self, event: Event) -> None:
+        """Keep a segment."""
+        if isinstance(event, SegmentEvent):
+            self._segments.append(event)
+
+    def finish(self) -> None:
+        """Write the picture.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        plot_timeline(self._file, self._segments, self._picture)
 
 
-def plot_timeline(file: Path, events: Sequence[LabelEvent], output: Path) -> None:
-    """Draw what was heard in `file` as a picture.
+def plot_timeline(file: Path, segments: Sequence[SegmentEvent], output: Path) -> None:
+    """Draw a sound file and its segments.
 
     Args:
         file: The sound file.
-        events: Its segments, in order of time, as `listen` yields them.
-        output: The picture: PNG, SVG or PDF, as its name ends.
+        segments: Its segments, in order of time, as `listen` yields them.
+        output: The picture: PNG, SVG or PDF, according to its suffix.
 
     Raises:
         AudioFileError: `file` is damaged.
@@ -62,16 +93,16 @@ def plot_timeline(file: Path, events: Sequence[LabelEvent], output: Path) -> Non
     figure_module = import_extra("plot", "matplotlib.figure")
     lows, highs, duration = envelope(file)
     figure = figure_module.Figure(figsize=SIZE, dpi=DOTS_PER_INCH, layout="constrained")
-    wave, bands, sure = figure.subplots(3, 1, sharex=True, height_ratios=(3, 2.4, 2))
+    wave, bands, confidence = figure.subplots(3, 1, sharex=True, height_ratios=(3, 2.4, 2))
     scale, unit = (60, "minutes") if duration >= 180 else (1, "seconds")
     edges = np.linspace(0, duration / scale, len(lows) + 1)
     wave.fill_between(edges[:-1], lows, highs, color="0.35", linewidth=0.4)
     peak = max(float(np.abs([lows, highs]).max(initial=0)), 1e-3)
     wave.set(ylabel="sound", ylim=(-1.05 * peak, 1.05 * peak), xlim=(0, duration / scale))
     wave.set_title(file.name, loc="left")
-    _draw_bands(bands, events, scale)
-    _draw_confidence(sure, events, scale)
-    sure.set_xlabel(unit)
+    _draw_bands(bands, segments, scale)
+    _draw_confidence(confidence, segments, scale)
+    confidence.set_xlabel(unit)
     try:
         figure.savefig(output)
     except OSError as error:
@@ -79,13 +110,13 @@ def plot_timeline(file: Path, events: Sequence[LabelEvent], output: Path) -> Non
 
 
 def envelope(file: Path) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
-    """Return the least and greatest sample in each of at most `COLUMNS` stretches of a file.
+    """Return the minimum and maximum of a file's waveform in each of at most `COLUMNS` columns.
 
     Returns:
-        Two arrays, float32 (n_columns,), and the file's length in seconds.
+        The minima, the maxima, both float32 (n_columns,), and the file's length in seconds.
 
     Raises:
-        AudioFileError: the file is absent, no sound, or damaged.
+        AudioFileError: the file does not exist, is not sound, or is damaged.
     """
     lows = np.full(COLUMNS, np.inf, np.float32)
     highs = np.full(COLUMNS, -np.inf, np.float32)
@@ -93,10 +124,10 @@ def envelope(file: Path) -> tuple[NDArray[np.float32], NDArray[np.float32], floa
     with open_audio_file(file) as sound:
         rate = sound.sampling_rate
         for block in sound:
-            # A header may be wrong about the length, so columns are joined as sound comes.
+            # The header's length may be wrong, so columns are merged as the file grows.
             while received + len(block) > COLUMNS * step:
-                for columns, join, empty in ((lows, np.min, np.inf), (highs, np.max, -np.inf)):
-                    columns[: COLUMNS // 2] = join(columns.reshape(-1, 2), axis=1)
+                for columns, merge, empty in ((lows, np.min, np.inf), (highs, np.max, -np.inf)):
+                    columns[: COLUMNS // 2] = merge(columns.reshape(-1, 2), axis=1)
                     columns[COLUMNS // 2 :] = empty
                 step *= 2
             index = np.arange(received, received + len(block)) // step
@@ -108,34 +139,38 @@ def envelope(file: Path) -> tuple[NDArray[np.float32], NDArray[np.float32], floa
 
 
 def colour(label: str) -> tuple[float, float, float]:
-    """Red, green and blue of a label, each 0 to 1."""
+    """Return red, green and blue of a label, each 0 to 1."""
     red, green, blue = RGB.get(label, OTHER_RGB)
     return red / 255, green / 255, blue / 255
 
 
-def _draw_bands(axes: Any, events: Sequence[LabelEvent], scale: float) -> None:
-    """Draw a band for each label, with a stretch for each segment; blank where nobody speaks."""
+def _draw_bands(axes: Any, segments: Sequence[SegmentEvent], scale: float) -> None:
+    """Draw a row for each label, with a bar for each of its segments."""
     labels = sorted(
-        {event.label for event in events}, key=lambda label: (label == UNCERTAIN, label)
+        {segment.label for segment in segments}, key=lambda label: (label == UNCERTAIN, label)
     )
     for row, label in enumerate(labels):
-        spans = [(e.start / scale, (e.end - e.start) / scale) for e in events if e.label == label]
+        spans = [
+            (segment.start / scale, (segment.end - segment.start) / scale)
+            for segment in segments
+            if segment.label == label
+        ]
         axes.broken_barh(spans, (row - 0.4, 0.8), hatch=_hatch(label), **_style(label))
-    if not events:
+    if not segments:
         axes.text(0.5, 0.5, "no speech", ha="center", va="center", transform=axes.transAxes)
     axes.set_yticks(range(len(labels)), labels)
     axes.set(ylim=(max(len(labels), 1) - 0.5, -0.5))
     axes.tick_params(axis="y", length=0)
 
 
-def _draw_confidence(axes: Any, events: Sequence[LabelEvent], scale: float) -> None:
-    """Draw a level for each segment, in its colour."""
-    for label in dict.fromkeys(event.label for event in events):
-        of_label = [event for event in events if event.label == label]
+def _draw_confidence(axes: Any, segments: Sequence[SegmentEvent], scale: float) -> None:
+    """Draw the confidence of each segment as a bar in its label's colour."""
+    for label in dict.fromkeys(segment.label for segment in segments):
+        of_label = [segment for segment in segments if segment.label == label]
         axes.bar(
-            [event.start / scale for event in of_label],
-            [event.confidence for event in of_label],
-            [(event.end - event.start) / scale for event in of_label],
+            [segment.start / scale for segment in of_label],
+            [segment.confidence for segment in of_label],
+            [(segment.end - segment.start) / scale for segment in of_label],
             align="edge",
             hatch=_hatch(label),
             **_style(label),
@@ -146,7 +181,7 @@ def _draw_confidence(axes: Any, events: Sequence[LabelEvent], scale: float) -> N
 
 
 def _style(label: str) -> dict[str, Any]:
-    """Face and edge; the edge keeps a short segment of a long file visible."""
+    """Return the bar style of a label; its edge keeps short segments of long files visible."""
     edge = (0.6, 0.6, 0.6) if label == UNCERTAIN else colour(label)
     return {"facecolor": colour(label), "edgecolor": edge, "linewidth": 0.5}
 

@@ -1,11 +1,11 @@
-"""Events as JSON to any number of clients of a websocket.
+"""A websocket server that sends events as JSON to any number of clients.
 
-A server of the `websockets` library runs in a thread of its own. The listener only leaves a
-message with it, and never waits: each client has a queue of its own, and one that is too slow
-loses the oldest messages and is told how many, `{"type": "lost", "count": 12}`.
+The server (library `websockets`) runs in its own thread, and `write` never waits for it. Each
+client has a queue; a client that is too slow loses the oldest messages and receives their number
+as `{"type": "lost", "count": 12}`.
 
-A page that a browser has open anywhere could connect to a port of this machine, so that only
-pages of this machine are served; programs, which name no origin, always are.
+Any web page open in a browser could connect to a local port, so only pages from this machine are
+accepted. Programs, which send no origin, always are.
 """
 
 from __future__ import annotations
@@ -21,35 +21,36 @@ from typing import Any
 from emo_listen.errors import OutputError
 from emo_listen.events import Event
 from emo_listen.extras import import_extra
+from emo_listen.sinks.base import Sink
 from emo_listen.sinks.jsonl import event_row
 
 QUEUE_LENGTH = 256
-"""Messages that wait for a client at most."""
+"""Maximum number of messages queued for a client."""
 
 WRITE_LIMIT = 4096
-"""Bytes that may wait in a connection's buffer before messages wait in its queue."""
+"""Size of a connection's send buffer, in bytes; further messages stay in the queue."""
 
-LONGEST_REQUEST = 1024
-"""Bytes of the longest message that a client may send; what it sends is ignored."""
+MAX_REQUEST_BYTES = 1024
+"""Maximum size of a message from a client; its content is ignored."""
 
 CLOSING_SECONDS = 1.0
-"""How long closing waits for clients to take what is left, in seconds."""
+"""How long closing waits for clients to receive their queued messages, in seconds."""
 
 LOCAL_PAGE = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
-"""Origins of the pages that may connect."""
+"""Origins of pages that may connect."""
 
 
-class WebsocketSink:
+class WebsocketSink(Sink):
     """Serves events to websocket clients until it is closed."""
 
     def __init__(self, host: str, port: int) -> None:
-        """Begin to serve; any free port is taken where `port` is 0.
+        """Start the server; port 0 chooses a free port, which `self.port` then holds.
 
         Raises:
-            OutputError: the address cannot be had.
+            OutputError: the address cannot be used.
             MissingExtraError: the extra `websocket` is not installed.
         """
-        self._websockets = import_extra("websocket")
+        self._websockets = import_extra("websocket", "websockets")
         server_module = import_extra("websocket", "websockets.asyncio.server")
         self._clients: set[_Client] = set()
         self._loop = asyncio.new_event_loop()
@@ -65,7 +66,7 @@ class WebsocketSink:
                 port,
                 origins=[None, LOCAL_PAGE],
                 write_limit=WRITE_LIMIT,
-                max_size=LONGEST_REQUEST,
+                max_size=MAX_REQUEST_BYTES,
                 open_timeout=CLOSING_SECONDS,
                 close_timeout=CLOSING_SECONDS,
                 compression=None,
@@ -76,31 +77,31 @@ class WebsocketSink:
         except OSError as error:
             self._stop_loop()
             raise OutputError(
-                f"no websocket can be served on {host}:{port} ({error.strerror or error}): "
-                "give another --websocket port"
+                f"cannot start a websocket server on {host}:{port} ({error.strerror or error}): "
+                "choose another port for --websocket"
             ) from error
         self.port: int = self._server.sockets[0].getsockname()[1]
 
     def write(self, event: Event) -> None:
-        """Leave one event for every client."""
+        """Queue one event for every client."""
         self._loop.call_soon_threadsafe(self._broadcast, json.dumps(event_row(event)))
 
     def close(self) -> None:
-        """Let clients have what waits for them, for a second at most, and end; idempotent."""
+        """Send the queued messages, for at most `CLOSING_SECONDS`, and stop; idempotent."""
         if self._loop.is_closed():
             return
         self._run(self._end())
         self._stop_loop()
 
     async def _serve(self, connection: Any) -> None:
-        """Send what comes until the client or the server ends the connection."""
+        """Send messages until the client or the server ends the connection."""
         client = _Client(connection)
         self._clients.add(client)
-        receiver = asyncio.create_task(_ignore(connection))
+        receiver = asyncio.create_task(_discard(connection))
         try:
             await client.send_all()
         except self._websockets.ConnectionClosed:
-            pass  # The client has gone, which is its right.
+            pass  # The client disconnected.
         finally:
             self._clients.discard(client)
             receiver.cancel()
@@ -131,30 +132,30 @@ class WebsocketSink:
 
 
 class _Client:
-    """One connection, and what waits for it. Used in the server's thread alone."""
+    """A connection and its queue. Used only in the server's thread."""
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
         self._messages: deque[str] = deque()
         self._lost = 0
         self._finished = False
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
 
     def put(self, message: str) -> None:
-        """Add a message, at the cost of the oldest where too many wait."""
+        """Queue a message; drop the oldest one if the queue is full."""
         if len(self._messages) == QUEUE_LENGTH:
             self._messages.popleft()
             self._lost += 1
         self._messages.append(message)
-        self._news.set()
+        self._changed.set()
 
     def finish(self) -> None:
-        """Let `send_all` return once nothing waits."""
+        """Make `send_all` return once the queue is empty."""
         self._finished = True
-        self._news.set()
+        self._changed.set()
 
     async def send_all(self) -> None:
-        """Send messages as fast as the client takes them, until `finish`."""
+        """Send messages as fast as the client receives them, until `finish`."""
         while True:
             while self._messages:
                 if self._lost:
@@ -164,11 +165,11 @@ class _Client:
                 await self.connection.send(self._messages.popleft())
             if self._finished:
                 return
-            self._news.clear()
-            await self._news.wait()
+            self._changed.clear()
+            await self._changed.wait()
 
 
-async def _ignore(connection: Any) -> None:
-    """Take what a client sends, so that its pings and its goodbye are seen."""
+async def _discard(connection: Any) -> None:
+    """Read and discard a client's messages, which also handles its pings and its closing."""
     async for _ in connection:
         pass

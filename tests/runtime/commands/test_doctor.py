@@ -47,7 +47,7 @@ def test_what_is_found_and_what_to_mend(bundled_model: EmotionModel) -> None:
     takes = "enroll" if bundled_model.head is not None else "takes none"
     assert takes in found["baseline"]["found"]
     assert "times faster than real time" in found["speed"]["found"]
-    assert found["extras"]["found"] == "websocket, osc, plot, audformat"
+    assert found["extras"]["found"] == "audformat, media, osc, plot, websocket"
 
 
 def test_the_report_fits_a_terminal() -> None:

@@ -127,7 +127,7 @@ def test_losses_and_warnings_are_shown() -> None:
     )
     lines = drawn(state)
     assert "overflows 1  gaps 1  lost 3.5 s" in lines[-2]
-    assert lines[-1] == "for 5 s the input is overdriven: turn the microphone down"
+    assert lines[-1] == "input clipping for 5 s: turn the microphone down"
     assert len(drawn(state.after(status(30.0)))) == len(lines) - 1  # Warnings pass.
 
 
@@ -157,7 +157,8 @@ def test_a_terminal_keeps_segments_and_its_cursor(
         "from rich.console import Console; from emo_listen import EmotionModel, listen\n"
         "from emo_listen.sinks.live import LiveSink\n"
         "model = EmotionModel.load()\n"
-        "sink = LiveSink(Console(), title='a voice', labels=model.labels, may_come=model.labels)\n"
+        "sink = LiveSink(Console(), title='a voice', labels=model.labels,"
+        " possible_labels=model.labels)\n"
         "try:\n"
         f"    for e in listen({str(sample_file)!r}, model=model, emit='all', status=True):\n"
         "        sink.write(e)\n"
@@ -187,7 +188,7 @@ def test_a_microphone_that_is_lost_leaves_the_view_whole(sample_file: Path, tmp_
             terminal.read_until("default is lost: trying to open it again")
             terminal.read_until("no sound for")
             microphone.start()
-            terminal.read_until("were lost: the device was gone")
+            terminal.read_until("s of sound: the device was unavailable")
             terminal.read_until("gaps 1")
             shown = terminal.lines()
             assert [line.startswith("latency") for line in shown].count(True) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import io
@@ -28,10 +29,9 @@ from emo_listen.audio import load_audio
 from emo_listen.cli import main
 from emo_listen.colours import RGB
 from emo_listen.errors import MissingExtraError, OutputError
-from emo_listen.events import LabelEvent
 from emo_listen.extras import import_extra
 from emo_listen.sinks.audformat import write_audformat
-from emo_listen.sinks.base import EVENT_TYPES, Outlets
+from emo_listen.sinks.base import EVENT_TYPES, Sink, SinkGroup
 from emo_listen.sinks.csv_rows import CsvSink
 from emo_listen.sinks.jsonl import JsonLinesSink, RecordSink
 from emo_listen.sinks.text import TextSink
@@ -66,13 +66,13 @@ def test_json_lines_hold_every_field(heard: list[Event]) -> None:
 def test_text_leaves_out_what_is_provisional(heard: list[Event]) -> None:
     stream = io.StringIO()
     sink = TextSink(stream, ["anger", "uncertain"])
-    shown = [e for e in heard if not isinstance(e, ProvisionalEvent)]
+    final = [e for e in heard if not isinstance(e, ProvisionalEvent)]
     for event in [*heard, GAP, WARNING]:
         sink.write(event)
     lines = stream.getvalue().splitlines()
-    assert len(lines) == len(shown) + 2
-    assert lines[-2].split("s  ") == ["    1.5 ", "0.2 s were lost: this machine was too slow"]
-    assert lines[-1].endswith("for 20 s the input is silent: is the microphone muted?")
+    assert len(lines) == len(final) + 2
+    assert lines[-2] == "    1.5 s  lost 0.2 s of sound: this machine was too slow"
+    assert lines[-1] == "   30.0 s  input silent for 20 s: is the microphone muted?"
 
 
 def test_csv_has_a_row_for_each_segment(
@@ -122,25 +122,83 @@ def test_a_record_is_appended_to_and_never_overwritten(
         ([], "segments"),
     ],
 )
-def test_each_sink_is_given_its_types_of_event(heard: list[Event], wanted: list, emit: str) -> None:
-    outlets = Outlets()
+def test_each_sink_gets_its_event_types(heard: list[Event], wanted: list, emit: str) -> None:
     streams = [io.StringIO() for _ in wanted]
-    for stream, choice in zip(streams, wanted, strict=True):
-        outlets.add(JsonLinesSink(stream), EVENT_TYPES[choice])
-    assert (outlets.emit, outlets.status) == (emit, False)
-    for event in [*heard, GAP, STATUS]:
-        outlets.write(event)
-    outlets.close()
+    with SinkGroup() as sinks:
+        for stream, choice in zip(streams, wanted, strict=True):
+            sinks.add(JsonLinesSink(stream), EVENT_TYPES[choice])
+        assert (sinks.emit, sinks.status) == (emit, False)
+        for event in [*heard, GAP, STATUS]:
+            sinks.write(event)
     for stream, choice in zip(streams, wanted, strict=True):
         types = {json.loads(line)["type"] for line in stream.getvalue().splitlines()}
         assert types == EVENT_TYPES[choice] - {"warning"}
 
 
-def test_audformat_loads_again(
+class LoggingSink(Sink):
+    """Notes its calls in `log`, and fails in the method `failing`."""
+
+    def __init__(self, name: str, log: list[str], failing: str | None = None) -> None:
+        self._name, self._log, self._failing = name, log, failing
+
+    def _note(self, method: str) -> None:
+        self._log.append(f"{method} {self._name}")
+        if method == self._failing:
+            raise OutputError(f"{method} failed")
+
+    def write(self, event: Event) -> None:
+        self._note("write")
+
+    def finish(self) -> None:
+        self._note("finish")
+
+    def close(self) -> None:
+        self._note("close")
+
+
+@pytest.mark.parametrize(
+    ("failing", "calls"),
+    [
+        (None, ["write a", "write b", "finish a", "finish b", "close b", "close a"]),
+        ("write", ["write a", "close b", "close a"]),
+        ("finish", ["write a", "write b", "finish a", "close b", "close a"]),
+        ("close", ["write a", "write b", "finish a", "finish b", "close b", "close a"]),
+    ],
+)
+def test_sinks_finish_only_after_a_stream_without_errors_and_always_close(
+    failing: str | None, calls: list[str]
+) -> None:
+    log: list[str] = []
+    with (
+        pytest.raises(OutputError, match="failed") if failing else contextlib.nullcontext(),
+        SinkGroup() as sinks,
+    ):
+        sinks.add(LoggingSink("a", log, failing), frozenset({"gap"}))
+        sinks.add(LoggingSink("b", log), frozenset({"gap"}))
+        sinks.write(GAP)
+    assert log == calls
+
+
+def test_a_damaged_file_gets_no_picture_and_no_database(tmp_path: Path, sample_file: Path) -> None:
+    whole, damaged = tmp_path / "whole.flac", tmp_path / "damaged.flac"
+    soundfile.write(whole, load_audio(sample_file, 16000), 16000)
+    content = bytearray(whole.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 3000] = bytes(3000)
+    damaged.write_bytes(content)
+    picture, database = tmp_path / "out.png", tmp_path / "db"
+    arguments = ["--format", "audformat", "--output", str(database), "--plot", str(picture)]
+    assert main([str(damaged), *arguments]) == 2
+    assert not picture.exists() and not database.exists()
+    assert main([str(whole), *arguments, "--emit", "windows"]) == 0
+    assert picture.exists() and database.exists()
+
+
+def test_audformat_can_be_loaded(
     tmp_path: Path, segments: list[SegmentEvent], bundled_model: EmotionModel
 ) -> None:
     rows = [("talks/a.wav", event) for event in segments]
-    for _ in range(2):  # What is ours is replaced.
+    for _ in range(2):  # An existing database is replaced.
         write_audformat(tmp_path / "db", rows, labels=bundled_model.labels, model="m")
     database = audformat.Database.load(str(tmp_path / "db"))
     table = database["emotion"].get()
@@ -164,7 +222,7 @@ def test_a_file_goes_into_audformat_by_the_command(tmp_path: Path, sample_file: 
     table = audformat.Database.load(str(folder))["emotion"]
     assert set(table.files) == {str(sample_file)}
     (folder / "db.yaml").unlink()
-    assert main(arguments) == 2  # Now it could be anybody's.
+    assert main(arguments) == 2  # The folder is no longer a database.
 
 
 @pytest.mark.parametrize("rate", [8000, 44100])
@@ -191,15 +249,15 @@ def test_a_timeline_has_the_colours_of_its_segments(
     picture = tmp_path / "out.png"
     arguments = ["--device", str(sample_file), "--format", "text", "--plot", str(picture)]
     assert main(arguments) == 0
-    shown = {tuple(c) for c in np.uint8(imread(picture)[..., :3] * 255 + 0.5).reshape(-1, 3)}
+    drawn = {tuple(c) for c in np.uint8(imread(picture)[..., :3] * 255 + 0.5).reshape(-1, 3)}
     present = {segment.label for segment in segments}
-    assert {label for label in RGB if RGB[label] in shown} >= present
-    assert not {RGB[label] for label in ("fear", "sadness") if label not in present} & shown
+    assert {label for label in RGB if RGB[label] in drawn} >= present
+    assert not {RGB[label] for label in ("fear", "sadness") if label not in present} & drawn
 
 
 def test_a_picture_that_cannot_be_written_is_named(tmp_path: Path, sample_file: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
-        plot_timeline(sample_file, list[LabelEvent](), tmp_path / "absent" / "out.png")
+        plot_timeline(sample_file, [], tmp_path / "absent" / "out.png")
 
 
 def test_a_missing_extra_is_named() -> None:
