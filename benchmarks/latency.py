@@ -38,7 +38,7 @@ from benchmarks.common.timing import interleave, machine, print_machine, summari
 from benchmarks.plots.latency import plot_latency
 from benchmarks.scoring.accuracy_tables import print_table
 from export.checkpoint import PyTorchModel
-from export.parity import speech_windows
+from export.speech import speech_windows
 from export.to_onnx import export
 from train.corpus.places import DATA_HELP, HOW_TO_GET
 from train.corpus.recordings import bundled_speech, speech_of

@@ -35,7 +35,7 @@ from benchmarks.plots.latency import plot_accuracy_against_latency
 from benchmarks.scoring.accuracy_tables import print_table
 from export.checkpoint import PyTorchModel
 from export.graph import FP32, export_fp32
-from export.parity import speech_windows
+from export.speech import speech_windows
 from train.corpus.long_recordings import over_windows
 from train.corpus.places import BUNDLED_CHECKPOINT, DATA_HELP, need_corpus
 from train.corpus.recordings import Clip, check_labels, join, load_clips

@@ -22,7 +22,6 @@ from typing import Any
 import emo_listen  # noqa: F401  First, since it turns telemetry off.
 
 # isort: split
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
@@ -32,10 +31,9 @@ from benchmarks.common.timing import Samples, interleave, machine, print_machine
 from benchmarks.plots.shapes import plot_shapes
 from emo_listen import EmotionModel, Prediction
 from emo_listen.errors import ModelError
-from export.parity import speech_windows
-from export.precision_scores import label_by
-from train.corpus.recordings import TIMED_CLIPS, check_labels, join, load_clips
-from train.evaluation.metrics import ClassifierMetrics
+from export.precision_scores import labeller_of, score_labels
+from export.speech import speech_windows
+from train.corpus.recordings import TIMED_CLIPS, join, load_clips
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
@@ -70,14 +68,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     clips = load_clips(args.data, "validation", rate, cache_dir=args.cache_dir)
     rows: list[dict[str, Any]] = []
     for name, model in models.items():
-        check_labels(clips, model.labels)
-        label_of = label_by(model)
-        found = [
-            model.labels.index(label_of(clip.samples))
-            for clip in tqdm(clips, desc=name, unit="clip")
-        ]
-        classes = [model.labels.index(clip.label) for clip in clips]
-        scores = ClassifierMetrics(model.labels).score(np.array(found), classes)
+        scores = score_labels(labeller_of(model), clips, model.labels, name)
         rows.append(
             {
                 "model": name,

@@ -35,7 +35,7 @@ from emo_listen import EmotionModel, listen
 from emo_listen.model import normalize
 from emo_listen.sources.pcm_stream import PcmStream
 from export.graph import open_graph
-from export.parity import speech_windows
+from export.speech import speech_windows
 from train.corpus.places import DATA_HELP
 from train.corpus.recordings import speech_of
 

@@ -1,12 +1,12 @@
-"""Put a model folder into the package, with its int8 graph alone.
+"""Copy a model folder into the package, without its fp32 graph.
 
-The package stays small: of a folder that `to_onnx.py` wrote, and `train/calibrate.py` and
-`benchmarks/accuracy.py` completed, it takes everything but the fp32 graph.
+To keep the package small, everything but the fp32 graph is taken from a folder that
+`export/to_onnx.py` wrote and `train/calibrate.py` and `benchmarks/accuracy.py` completed.
 
     python export/bundle.py runs/hubert-compact
     python export/bundle.py runs/hubert-compact --checkpoint runs/packed
 
-`--checkpoint` puts the packed checkpoint that it was exported from into the clone beside it.
+With `--checkpoint`, the packed checkpoint it was exported from is copied into the clone, too.
 """
 
 from __future__ import annotations
@@ -29,24 +29,30 @@ from train.corpus.places import BUNDLED_CHECKPOINT
 WEIGHTS = WEIGHT_FILES[0]
 
 HEADING = "## ONNX"
-TOLD = f"The package brings `{INT8}` alone; the commands above make both again."
+"""Section of the model card that `to_onnx.py` writes."""
+
+NOTE = f"The package contains only `{INT8}`. The commands above create both graphs."
+"""Added to the section."""
 
 LARGEST = 25_000_000
-"""Bytes that the int8 graph may have: what a small machine downloads without a second thought."""
+"""Largest size of the int8 graph in bytes, so that the package stays a small download."""
 
 
 def bundle(folder: Path, target: Path) -> None:
     """Replace `target` by `folder` without its fp32 graph.
 
     Raises:
-        ModelError: there is no int8 graph, it is too large, the folder cannot be loaded, or
-            `target` is no place for it; nothing is then changed.
+        ModelError: the int8 graph is missing or too large, the folder cannot be loaded, or
+            `check_target` refuses `target`. Nothing is changed.
     """
     graph = folder / INT8
     if not graph.is_file():
-        raise ModelError(f"{graph} is missing: export with export/to_onnx.py first")
+        raise ModelError(f"{graph} is missing: run export/to_onnx.py first")
     if graph.stat().st_size > LARGEST:
-        raise ModelError(f"{graph} has {graph.stat().st_size / 1e6:.1f} MB, above 25 MB")
+        raise ModelError(
+            f"{graph} has {graph.stat().st_size / 1e6:.1f} MB, but at most {LARGEST / 1e6:.0f} MB "
+            "are bundled: use it with --model instead, or train a smaller model"
+        )
     check_target(folder, target)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".bundle-") as staging:
@@ -62,32 +68,32 @@ def bundle(folder: Path, target: Path) -> None:
 
 
 def check_target(folder: Path, target: Path) -> None:
-    """Refuse a target whose replacement would lose something.
+    """Refuse a target that holds anything but a model.
 
     Raises:
         ModelError: it is a file, a folder of something else, or overlaps with `folder`.
     """
     inside, outside = target.resolve(), folder.resolve()
     if inside == outside or inside in outside.parents or outside in inside.parents:
-        raise ModelError(f"--target {target} and {folder} overlap: name another folder")
+        raise ModelError(f"--target {target} and {folder} overlap: choose another folder")
     if not target.exists():
         return
     if not target.is_dir() or (any(target.iterdir()) and not (target / "config.json").is_file()):
-        raise ModelError(f"--target {target} is no folder of a model: name another, or remove it")
+        raise ModelError(f"--target {target} is not a model folder: choose another, or remove it")
 
 
 def with_note(card: str) -> str:
-    """Add `TOLD` to a card's section on ONNX: before its line on int8, or at its end."""
+    """Add `NOTE` to a card's section on ONNX: before its line on int8, or at its end."""
     heading = re.search(f"^{HEADING}$", card, re.MULTILINE)
     if heading is None:
-        return f"{card.rstrip()}\n\n{HEADING}\n\n{TOLD}\n"
+        return f"{card.rstrip()}\n\n{HEADING}\n\n{NOTE}\n"
     section_end = re.compile(r"^## ", re.MULTILINE).search(card, heading.end())
     end = section_end.start() if section_end else len(card)
     line = card.find("\nint8:", heading.end(), end)
     if line >= 0:
-        return f"{card[:line]}\n{TOLD}\n{card[line:]}"
+        return f"{card[:line]}\n{NOTE}\n{card[line:]}"
     rest = f"\n{card[end:]}" if card[end:] else ""
-    return f"{card[:end].rstrip()}\n\n{TOLD}\n{rest}"
+    return f"{card[:end].rstrip()}\n\n{NOTE}\n{rest}"
 
 
 def bundle_checkpoint(checkpoint: Path, folder: Path, target: Path) -> None:
@@ -100,8 +106,8 @@ def bundle_checkpoint(checkpoint: Path, folder: Path, target: Path) -> None:
     here = {WEIGHTS: file_sha256(checkpoint / WEIGHTS)} if (checkpoint / WEIGHTS).is_file() else {}
     if not here or exported != here:
         raise ModelError(
-            f"{folder} was not exported from {checkpoint}: give the packed checkpoint to "
-            "export/to_onnx.py, and bundle both"
+            f"{folder} was not exported from {checkpoint}: export the packed checkpoint with "
+            "export/to_onnx.py, then bundle both"
         )
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(checkpoint, target)
@@ -110,10 +116,12 @@ def bundle_checkpoint(checkpoint: Path, folder: Path, target: Path) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run from the command line; return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("folder", type=Path, help="model folder that export/to_onnx.py wrote")
-    parser.add_argument("--target", type=Path, default=BUNDLED_MODEL, help="folder in the package")
+    parser.add_argument("folder", type=Path, help="model folder written by export/to_onnx.py")
     parser.add_argument(
-        "--checkpoint", type=Path, help="packed checkpoint that it was exported from"
+        "--target", type=Path, default=BUNDLED_MODEL, help="default: the bundled model's folder"
+    )
+    parser.add_argument(
+        "--checkpoint", type=Path, help="packed checkpoint that the model was exported from"
     )
     args = parser.parse_args(argv)
     try:

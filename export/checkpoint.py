@@ -1,11 +1,12 @@
-"""Read a fine-tuned checkpoint, and predict with it in PyTorch as the reference.
+"""Load a fine-tuned checkpoint and predict with it in PyTorch, as the reference.
 
-Only safetensors are read: a pickled checkpoint could run code.
+Only safetensors are read, since a pickled checkpoint can run code.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,22 +33,22 @@ WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
 PICKLED_FILES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 
 HARMLESS = "masked_spec_embed"
-"""Weight that only training uses, and that a checkpoint may have or lack by its config."""
+"""Weight that only training uses: whether a checkpoint has it depends on its config."""
 
 
 def check_checkpoint(folder: Path) -> None:
     """Refuse a folder that is not a checkpoint as the Trainer writes it.
 
     Raises:
-        ModelError: the folder, one of its files, or its safetensors weights are absent.
+        ModelError: the folder, one of its files, or its safetensors weights are missing.
     """
     if not folder.is_dir():
         raise ModelError(f"checkpoint {folder} is not a folder.{how_to_download(folder)}")
     for name in NEEDED_FILES:
         if not (folder / name).is_file():
             raise ModelError(
-                f"checkpoint {folder} lacks {name}: copy it from the model that this one was "
-                "fine-tuned from, or give the folder that train/finetune.py wrote."
+                f"checkpoint {folder} lacks {name}: copy it from the base model, or give the "
+                "folder that train/finetune.py wrote."
             )
     if any((folder / name).is_file() for name in WEIGHT_FILES):
         return
@@ -55,18 +56,21 @@ def check_checkpoint(folder: Path) -> None:
     if pickled:
         raise ModelError(
             f"checkpoint {folder} has pickled weights ({pickled[0]}), which can run code when "
-            "they are read. Only safetensors are taken: load it with transformers where you "
-            "trust it, and save it with model.save_pretrained(folder)."
+            "loaded. Only safetensors are supported: if you trust the file, load it with "
+            "transformers and save it with model.save_pretrained(folder)."
         )
-    raise ModelError(f"checkpoint {folder} lacks {WEIGHT_FILES[0]}: there are no weights.")
+    raise ModelError(
+        f"checkpoint {folder} lacks {WEIGHT_FILES[0]}: give the folder that train/finetune.py "
+        "wrote."
+    )
 
 
 def load_classifier(folder: Path, attn_implementation: str | None = None) -> PreTrainedModel:
     """Load the audio classifier in `folder`, in fp32 and in evaluation mode.
 
     Raises:
-        ModelError: not a checkpoint, not an audio classifier of transformers, or one that
-            chooses no single class.
+        ModelError: not a checkpoint, not an audio classifier of transformers, or not trained to
+            choose a single class.
     """
     check_checkpoint(folder)
     try:
@@ -93,53 +97,52 @@ def check_problem_type(folder: Path, config: PretrainedConfig) -> None:
     """Refuse a model that does not choose one of several classes.
 
     Raises:
-        ModelError: it was trained for regression or for several labels at once.
+        ModelError: it was trained for regression or multi-label classification.
     """
     problem_type = config.problem_type or ("regression" if config.num_labels == 1 else None)
     if problem_type not in (None, "single_label_classification"):
         raise ModelError(
-            f"checkpoint {folder} was trained for {problem_type} (problem_type), so that its "
-            "outputs are no scores of classes of which one is right. Only classifiers can be "
-            "exported."
+            f"checkpoint {folder} was trained for {problem_type} (problem_type in config.json). "
+            "Only single-label classifiers can be exported."
         )
 
 
 def check_head(folder: Path, model: PreTrainedModel, info: dict[str, Any]) -> None:
-    """Refuse a checkpoint whose network is not the one that transformers makes for it.
+    """Refuse a checkpoint that transformers' own class cannot represent.
 
     Args:
-        folder: of the checkpoint.
-        model: what transformers made.
-        info: `output_loading_info`, as `from_pretrained` gives it.
+        folder: the checkpoint.
+        model: what transformers loaded.
+        info: `output_loading_info` of `from_pretrained`.
 
     Raises:
-        ModelError: it was saved by another class, such as one with a head of its own.
+        ModelError: it was saved by another class, such as one with a custom head.
     """
-    lacking = sorted(name for name in info["missing_keys"] if not name.endswith(HARMLESS))
+    missing = sorted(name for name in info["missing_keys"] if not name.endswith(HARMLESS))
     unused = sorted(name for name in info["unexpected_keys"] if not name.endswith(HARMLESS))
     saved_by = (model.config.architectures or [type(model).__name__])[0]
-    if not lacking and not unused and saved_by == type(model).__name__:
+    if not missing and not unused and saved_by == type(model).__name__:
         return
     faults = [f"it was saved by the class {saved_by}"] if saved_by != type(model).__name__ else []
-    if lacking:
-        faults.append(f"it has no weights for {', '.join(lacking[:5])}")
+    if missing:
+        faults.append(f"it has no weights for {', '.join(missing[:5])}")
     if unused:
         faults.append(f"its weights {', '.join(unused[:5])} would not be used")
     raise ModelError(
-        f"checkpoint {folder} is not a {type(model).__name__}: {'; '.join(faults)}. Only heads of "
-        "transformers' own can be exported: fine-tune it with train/finetune.py first."
+        f"checkpoint {folder} is not a {type(model).__name__}: {'; '.join(faults)}. Only the "
+        "standard heads of transformers can be exported: fine-tune it with train/finetune.py first."
     )
 
 
 @dataclass
 class PyTorchModel:
-    """A checkpoint run by transformers, one recording at a time and never padded."""
+    """A checkpoint run by transformers, one recording at a time, without padding."""
 
     model: PreTrainedModel
     """The classifier, in evaluation mode."""
 
     feature_extractor: SequenceFeatureExtractor
-    """What turns samples into `input_values`."""
+    """Turns samples into `input_values`."""
 
     @classmethod
     def load(cls, folder: Path) -> PyTorchModel:
@@ -155,12 +158,12 @@ class PyTorchModel:
             )
         except (OSError, ValueError) as error:
             raise ModelError(
-                f"{folder / NEEDED_FILES[1]} tells of no feature extractor: {error}"
+                f"{folder / NEEDED_FILES[1]} does not describe a feature extractor: {error}"
             ) from error
         if extractor.model_input_names[0] != "input_values" or extractor.feature_size != 1:
             raise ModelError(
-                f"checkpoint {folder} takes no raw sound but {extractor.model_input_names[0]}: "
-                "give a HuBERT, wav2vec 2.0, WavLM or the like."
+                f"checkpoint {folder} takes {extractor.model_input_names[0]}, not raw samples: "
+                "give a model such as HuBERT, wav2vec 2.0 or WavLM."
             )
         return cls(model, extractor)
 
@@ -172,27 +175,36 @@ class PyTorchModel:
     @property
     def sampling_rate(self) -> int:
         """Rate that the model was trained at, in Hz."""
-        return self.feature_extractor.sampling_rate
+        rate: int = self.feature_extractor.sampling_rate
+        return rate
 
     def input_values(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Prepare `samples` `(n_samples,)` at the model's rate, giving `(1, n_samples)`."""
-        return self.feature_extractor(
+        features = self.feature_extractor(
             samples, sampling_rate=self.sampling_rate, return_tensors="np"
-        )["input_values"].astype(np.float32)
+        )
+        return np.asarray(features["input_values"], np.float32)
 
     def logits(self, input_values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Logits `(1, n_labels)` of prepared `input_values` `(1, n_samples)`."""
         with torch.inference_mode():
-            return self.model(torch.from_numpy(input_values)).logits.numpy()
+            logits: torch.Tensor = self.model(torch.from_numpy(input_values)).logits
+        return logits.numpy()
 
     def predict_label(self, samples: NDArray[np.float32]) -> str:
         """Most probable class of `samples` `(n_samples,)`, of any length, at the model's rate."""
-        mean = over_windows(self.probabilities, self.sampling_rate)(samples)
-        return self.labels[int(mean.argmax())]
+        return self.labels[int(self.mean_probabilities(samples).argmax())]
+
+    def mean_probabilities(
+        self, samples: NDArray[np.float32], temperature: float = 1.0
+    ) -> NDArray[np.float64]:
+        """Probabilities `(n_labels,)` of samples of any length: the mean over their windows."""
+        predict = partial(self.probabilities, temperature=temperature)
+        return over_windows(predict, self.sampling_rate)(samples)
 
     def probabilities(
         self, samples: NDArray[np.float32], temperature: float = 1.0
     ) -> NDArray[np.float64]:
         """Probabilities `(n_labels,)` of `samples` `(n_samples,)` at the model's rate."""
         logits = self.logits(self.input_values(samples))[0]
-        return softmax(logits.astype(np.float64) / temperature)
+        return np.asarray(softmax(logits.astype(np.float64) / temperature))

@@ -1,12 +1,12 @@
-"""Give a classifier's graph a second output: the embedding that its last linear layer takes.
+"""Add a second output to a classifier's graph: the embedding, which its last linear layer takes.
 
-The logits are `weight @ embedding + bias`, so that a listener can judge a voice relative to any
-baseline without a second run. Other runtimes read the output `logits` by its name, and are not
-concerned.
+The logits are `weight @ embedding + bias`, so they can be computed relative to any baseline
+without a second run. Other runtimes read the output `logits` by name and are not affected.
 """
 
 from __future__ import annotations
 
+from collections.abc import MutableSequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,9 @@ def expose_embedding(graph: Path) -> dict[str, Any] | None:
     """Add the output `embedding` `(batch, n)` to the graph in `graph`, in place.
 
     Returns:
-        `weight` [[n] * n_labels] and `bias` [n_labels] of the last layer, as `head` of
-        `emo_listen.json` has them; None, and the graph as it was, where the logits do not come
-        from a linear layer.
+        `weight` [[n] * n_labels] and `bias` [n_labels] of the last layer, in the format of `head`
+        in `emo_listen.json`; None, with the graph unchanged, if the logits do not come from a
+        linear layer.
     """
     model = onnx.load(graph)
     found = last_layer(model)
@@ -42,15 +42,15 @@ def expose_embedding(graph: Path) -> dict[str, Any] | None:
     return {"weight": weight.tolist(), "bias": bias.tolist()}
 
 
-def rename(names: Any, tensor: str) -> None:
-    """Call `tensor` the embedding wherever it is among a node's `names`."""
+def rename(names: MutableSequence[str], tensor: str) -> None:
+    """Rename `tensor` to `embedding` among a node's inputs or outputs, in place."""
     for i, name in enumerate(names):
         if name == tensor:
             names[i] = EMBEDDING
 
 
 def last_layer(model: ModelProto) -> tuple[str, NDArray[np.float32], NDArray[np.float32]] | None:
-    """Input, weight (n_labels, n) and bias (n_labels,) of the `Gemm` that makes the logits."""
+    """Input, weight (n_labels, n) and bias (n_labels,) of the `Gemm` that computes the logits."""
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     node: NodeProto | None = next((n for n in model.graph.node if LOGITS in n.output), None)
     if node is None or node.op_type != "Gemm" or len(node.input) != 3:

@@ -1,9 +1,8 @@
-"""Fold weight norm into plain weights, so that they become ONNX initializers.
+"""Fold weight norm into plain weights, which become ONNX initializers.
 
-HuBERT's positional convolution is weight-normed: its weight is `g * v / |v|`, computed at
-each call. Exported so, the weight is a sub-graph that no quantizer can read, and Optimum
-stops with "Expected ... to be an initializer". The folded weight is that same product,
-computed once.
+HuBERT's positional convolution is weight-normed: its weight is `g * v / |v|`, computed at each
+call. Exported as it is, the weight would be a sub-graph that quantizers cannot read: Optimum fails
+with "Expected ... to be an initializer". The folded weight is the same product, computed once.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from torch.nn.utils import parametrize, remove_weight_norm
 def fold_weight_norm(model: nn.Module) -> list[str]:
     """Replace each weight-normed weight in `model` by its value, in place.
 
-    Both styles are handled: parametrizations, and the hooks of older PyTorch.
+    Handles parametrizations and the hooks of older PyTorch.
 
     Returns:
         Names of the modules that were folded.

@@ -14,31 +14,32 @@ from numpy.typing import NDArray
 from optimum.exporters.onnx import onnx_export_from_model
 
 from emo_listen.errors import ModelError
+from emo_listen.model import LOGITS
 from export.checkpoint import NEEDED_FILES, load_classifier
 from export.embedding import expose_embedding
 from export.fold import fold_weight_norm
 from export.streamline import streamline
 
 OPSET = 18
-"""ONNX operator set that is written: what Optimum chooses for HuBERT with this PyTorch."""
+"""ONNX operator set of the graphs: what Optimum chooses for HuBERT with this PyTorch."""
 
 FP32 = "onnx/model.onnx"
-"""Where the hub's layout keeps the graph, below the model's folder."""
+"""Path of the fp32 graph in a model folder, by the hub's layout."""
 
 INT8 = "onnx/model_quantized.onnx"
-"""Where it keeps the quantized graph."""
+"""Path of the quantized graph in a model folder."""
 
 
 def export_fp32(checkpoint: Path, folder: Path) -> dict[str, Any] | None:
     """Write the fp32 graph and the hub's configuration files of `checkpoint` into `folder`.
 
     Returns:
-        What `embedding.expose_embedding` does.
+        The last layer, as `embedding.expose_embedding` returns it.
 
     Raises:
-        ModelError: not a checkpoint of an audio classifier, or one that Optimum does not know.
+        ModelError: not a checkpoint of an audio classifier, or not supported by Optimum.
     """
-    # Tracing the scaled-dot-product kernel warns, and adds a few operators for nothing.
+    # Tracing the scaled-dot-product kernel warns and adds a few needless operators.
     model = load_classifier(checkpoint, attn_implementation="eager")
     fold_weight_norm(model)
     streamline(model)
@@ -48,7 +49,7 @@ def export_fp32(checkpoint: Path, folder: Path) -> dict[str, Any] | None:
             folder / "onnx",
             task="audio-classification",
             opset=OPSET,
-            do_validation=False,  # Optimum's is on random input, ours on speech
+            do_validation=False,  # Optimum validates on random input, parity.py on speech
         )
     except (KeyError, NotImplementedError, RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -63,11 +64,19 @@ def export_fp32(checkpoint: Path, folder: Path) -> dict[str, Any] | None:
     return expose_embedding(folder / FP32)
 
 
-def open_graph(graph: Path | bytes) -> onnxruntime.InferenceSession:
-    """Open a graph, a file's or serialized, on one CPU thread."""
+def open_graph(graph: Path | bytes, threads: int = 1) -> onnxruntime.InferenceSession:
+    """Open a graph, from a file or serialized, on `threads` CPU threads."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def logits_of(graph: Path, inputs: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Logits `(n_inputs, n_labels)` of `input_values` `(1, n_samples)`, each run alone."""
+    session = open_graph(graph)
+    return np.concatenate([session.run([LOGITS], {"input_values": x})[0] for x in inputs])
 
 
 def frames_of(
@@ -76,7 +85,7 @@ def frames_of(
     """Yield each of `tensors` for each input, as frames `(n_frames, n_channels)`.
 
     Args:
-        model: the graph that has them.
+        model: the graph that contains them.
         tensors: names of tensors whose last axis is channels.
         inputs: `input_values` `(1, n_samples)`.
     """

@@ -1,4 +1,4 @@
-"""Carry a checkpoint's model card over to the exported folder, and add how to run it there."""
+"""Copy a checkpoint's model card to the exported folder, with a section on the ONNX graphs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 
 from emo_listen.model_settings import ModelSettings
 from export.graph import FP32, INT8
+from export.precision_scores import score_rows
+from export.tables import markdown_table
 from train.report.model_card import with_last_section
 
 CARD = "README.md"
@@ -16,7 +18,7 @@ HEADING = "## ONNX"
 def extend_model_card(checkpoint: Path, folder: Path, settings: ModelSettings) -> None:
     """Write `folder/README.md`: the checkpoint's card, its pictures, and a section on ONNX.
 
-    Where the checkpoint has no card, none is written.
+    Nothing is written if the checkpoint has no card.
     """
     if not (checkpoint / CARD).is_file():
         return
@@ -29,34 +31,23 @@ def extend_model_card(checkpoint: Path, folder: Path, settings: ModelSettings) -
 
 
 def onnx_section(folder: Path, settings: ModelSettings) -> list[str]:
-    """Lines of Markdown on the graphs in `folder`, their scores, and how to run them."""
-    made = settings.origin["export"]
+    """Markdown lines on the graphs in `folder`, their scores, and how to run them."""
+    export = settings.origin["export"]
     lines = ["Exported by `export/to_onnx.py` of emo-listen:", ""]
-    lines += ["```", made["command"], "```", ""]
-    lines += ["| file | size | largest difference to PyTorch's logits |", "| --- | --- | --- |"]
+    lines += ["```", export["command"], "```", ""]
+    files = [["file", "size", "largest difference from PyTorch's logits"]]
     for name, key in ((FP32, "fp32"), (INT8, "int8")):
         if (folder / name).is_file():
             size = (folder / name).stat().st_size / 1e6
-            difference = made["largest_logit_difference"][key]
-            lines.append(f"| `{name}` ({key}) | {size:.1f} MB | {difference:.1e} |")
-    lines.append("")
-    if "int8" in made:
-        lines += [f"int8: {made['int8']}.", ""]
+            difference = export["largest_logit_difference"][key]
+            files.append([f"`{name}` ({key})", f"{size:.1f} MB", f"{difference:.1e}"])
+    lines += [*markdown_table(files), ""]
+    if "int8" in export:
+        lines += [f"int8: {export['int8']}.", ""]
 
-    rows = [
-        (split, name, score)
-        for split, scores in settings.scores.items()
-        for name, score in scores.items()
-        if "fp32" in scores
-    ]
-    if rows:
-        lines += ["| split | run by | accuracy | UAR | clips |", "| --- | --- | --- | --- | --- |"]
-        for split, name, score in rows:
-            lines.append(
-                f"| {split} | {name} | {score['accuracy']:.4f} | {score['uar']:.4f} "
-                f"| {score['clips']} |"
-            )
-        lines.append("")
+    for split, scores in settings.scores.items():
+        if "fp32" in scores:
+            lines += [*markdown_table(score_rows(scores, split)), ""]
     lines += [
         "```python",
         "from emo_listen import EmotionModel",

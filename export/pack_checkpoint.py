@@ -1,8 +1,8 @@
-"""Pack a run's checkpoint for the clone: half the size, the same answers.
+"""Pack a training run's checkpoint for the clone, at half the size.
 
-Weights of linear layers, nearly all of a model, are stored in fp16. The rest stays fp32: the front
-end has values that fp16 cannot hold. Whoever loads it gets fp32 throughout. Export the packed
-checkpoint, not the run's, so that the clone's checkpoint and the package's ONNX are one model:
+Weights of linear layers, nearly all of a model, are stored in fp16. The rest stays fp32, since the
+front end has values that fp16 cannot represent. Loading gives fp32 throughout. Export the packed
+checkpoint rather than the run's, so that the clone's checkpoint matches the package's ONNX model:
 
     python export/pack_checkpoint.py runs/crema-d-compact --output runs/packed
     python export/to_onnx.py runs/packed --output runs/hubert-compact
@@ -27,33 +27,29 @@ from safetensors.torch import load_file, save_file
 from emo_listen.errors import EmoListenError, ModelError
 from emo_listen.model_settings import ModelSettings
 from export.checkpoint import NEEDED_FILES, WEIGHT_FILES, PyTorchModel
-from export.parity import speech_windows
-from train.corpus.recordings import bundled_speech
+from export.speech import sample_inputs
 
 WEIGHTS = WEIGHT_FILES[0]
 
 LARGEST = 50_000_000
-"""Bytes that the packed weights may have: they are part of every clone."""
+"""Largest size of the packed weights in bytes: they are part of every clone."""
 
 WINDOWS = 8
-"""Windows of speech on which the packed checkpoint is compared with the run's."""
-
-WINDOW = 3.0
-"""Their length in seconds."""
+"""Number of windows of speech on which the packed checkpoint is compared with the run's."""
 
 
 def pack(run: Path, output: Path) -> tuple[int, float]:
-    """Write the packed checkpoint of the folder `run` to `output`, replacing what is there.
+    """Write the packed checkpoint of the folder `run` to `output`, replacing an older one.
 
     Returns:
-        Bytes of the weights, and the largest difference of a logit on speech (no unit).
+        Size of the weights in bytes, and the largest difference of a logit on speech (no unit).
 
     Raises:
-        ModelError: `run` is no checkpoint of an audio classifier, or too large when packed.
+        ModelError: `run` is not a checkpoint of an audio classifier, or too large when packed.
     """
     before = PyTorchModel.load(run)
     if not (run / WEIGHTS).is_file():
-        raise ModelError(f"{run} has its weights in several files: save them as one {WEIGHTS}")
+        raise ModelError(f"{run} has its weights in several files: save them as a single {WEIGHTS}")
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".pack-") as staging:
         folder = Path(staging) / output.name
@@ -62,7 +58,10 @@ def pack(run: Path, output: Path) -> tuple[int, float]:
         save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
         size = (folder / WEIGHTS).stat().st_size
         if size > LARGEST:
-            raise ModelError(f"{run} has {size / 1e6:.1f} MB when packed, above 50 MB")
+            raise ModelError(
+                f"{run} has {size / 1e6:.1f} MB when packed, above {LARGEST / 1e6:.0f} MB: train a "
+                "smaller model"
+            )
         for file in (*(run / name for name in NEEDED_FILES), *run.glob("*.png"), run / "README.md"):
             if file.is_file():
                 shutil.copyfile(file, folder / file.name)
@@ -77,15 +76,13 @@ def pack(run: Path, output: Path) -> tuple[int, float]:
 
 
 def packed(tensor: torch.Tensor) -> torch.Tensor:
-    """Store a linear layer's weight `(out, in)` in fp16, anything else as it is."""
+    """Convert a linear layer's weight `(out, in)` to fp16; return other tensors unchanged."""
     return tensor.half() if tensor.dim() == 2 and tensor.is_floating_point() else tensor
 
 
 def largest_difference(before: PyTorchModel, after: PyTorchModel) -> float:
     """Largest absolute difference of a logit (no unit) on windows of speech."""
-    rate = before.sampling_rate
-    windows = speech_windows(bundled_speech(rate), round(WINDOW * rate), WINDOWS)
-    inputs = [before.input_values(window) for window in windows]
+    inputs = sample_inputs(before, WINDOWS)
     return max(float(abs(before.logits(x) - after.logits(x)).max()) for x in inputs)
 
 
@@ -94,7 +91,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run", type=Path, help="folder that train/finetune.py wrote")
+    parser.add_argument("run", type=Path, help="folder written by train/finetune.py")
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     args = parser.parse_args(argv)
     try:
@@ -102,7 +99,7 @@ def main(argv: list[str] | None = None) -> int:
     except EmoListenError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"{args.output}: {size / 1e6:.1f} MB; largest difference of a logit {difference:.1e}")
+    print(f"{args.output}: {size / 1e6:.1f} MB; largest logit difference {difference:.1e}")
     return 0
 
 

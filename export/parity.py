@@ -1,4 +1,4 @@
-"""Do the exported graphs compute what PyTorch computes? On real speech of several lengths."""
+"""Compare the exported graphs with PyTorch on real speech of several lengths."""
 
 from __future__ import annotations
 
@@ -7,37 +7,36 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 from tqdm import tqdm
 
 from emo_listen.errors import EmoListenError
 from export.checkpoint import PyTorchModel
 from export.graph import open_graph
+from export.speech import speech_windows
+from export.tables import print_table
 
 WINDOW_LENGTHS = (0.1, 0.5, 1.0, 3.0, 5.0, 10.0)
-"""Window lengths that are compared, in seconds: from the shortest that a listener takes."""
+"""Window lengths to compare, in seconds; the first is the shortest that the engine takes."""
 
 WINDOWS_PER_LENGTH = 3
-"""Windows that are compared at each length, spread over the speech."""
+"""Windows to compare at each length, spread over the speech."""
 
 LARGEST_DIFFERENCE = 1e-4
 """Largest absolute difference in the fp32 logits that counts as equal (no unit)."""
 
-
 ROOM = 10 ** (-66 / 20)
-"""Root mean square of the noise that is added to the speech: a quiet room and microphone. In
+"""Root mean square of the noise added to the speech, as from a quiet room and microphone. In
 digital silence, which no microphone gives, a front end that takes logarithms is ill-conditioned:
 PyTorch's own logits in float32 and float64 then differ by 3e-3."""
 
 
 class ParityError(EmoListenError, ArithmeticError):
-    """An fp32 export whose logits are not those of the PyTorch checkpoint."""
+    """The logits of an fp32 export differ from those of the PyTorch checkpoint."""
 
 
 @dataclass
 class Parity:
-    """Largest absolute difference to PyTorch's logits, at one window length."""
+    """Largest absolute difference from PyTorch's logits at one window length."""
 
     seconds: float
     """Length of the windows, in seconds."""
@@ -70,7 +69,7 @@ def compare(
             expected = reference.logits(input_values)
             for path, session in sessions.items():
                 logits = session.run(["logits"], {"input_values": input_values})[0]
-                # A NaN must not pass as a small difference.
+                # NaN must not count as a small difference.
                 difference = float(np.nan_to_num(np.abs(logits - expected), nan=np.inf).max())
                 differences[path] = max(differences[path], difference)
         rows.append(Parity(seconds, differences[fp32], differences[int8]))
@@ -78,31 +77,16 @@ def compare(
     worst = max(rows, key=lambda row: row.fp32)
     if worst.fp32 > LARGEST_DIFFERENCE:
         raise ParityError(
-            f"the fp32 export is wrong: its logits differ from PyTorch's by up to "
-            f"{worst.fp32:.3g} (windows of {worst.seconds:g} s), and at most "
-            f"{LARGEST_DIFFERENCE:g} is allowed. Nothing was written."
+            f"the fp32 graph's logits differ from PyTorch's by up to {worst.fp32:.3g} (windows of "
+            f"{worst.seconds:g} s), more than the allowed {LARGEST_DIFFERENCE:g}. Nothing was "
+            "written: report it with the model's name and the output of `pip list`."
         )
     return rows
 
 
 def print_parity(rows: list[Parity]) -> None:
     """Print the differences as a table."""
-    table = Table(title="Largest difference to PyTorch's logits, on windows of speech")
-    for heading in ("seconds", "fp32", "int8"):
-        table.add_column(heading, justify="right")
-    for row in rows:
-        table.add_row(f"{row.seconds:g}", f"{row.fp32:.1e}", f"{row.int8:.1e}")
-    Console().print(table)
-
-
-def speech_windows(
-    speech: NDArray[np.float32], length: int, count: int
-) -> list[NDArray[np.float32]]:
-    """Cut `count` windows of `length` samples, evenly spread over `speech` `(n_samples,)`.
-
-    Speech shorter than a window is repeated.
-    """
-    repeats = -(-length // len(speech))
-    speech = np.tile(speech, repeats)
-    starts = np.linspace(0, len(speech) - length, count).astype(int)
-    return [speech[start : start + length] for start in starts]
+    cells = [[f"{row.seconds:g}", f"{row.fp32:.1e}", f"{row.int8:.1e}"] for row in rows]
+    print_table(
+        "Largest difference from PyTorch's logits", [["window (s)", "fp32", "int8"], *cells]
+    )

@@ -1,27 +1,27 @@
-"""Make the int8 model from the fp32 one.
+"""Quantize the fp32 graph to int8.
 
 Measured on a six-layer student of width 512 (AMD EPYC with AVX512-VNNI, one thread, 3 s):
-fp32 78 ms and 91 MB; int8 MatMul 38 ms and 33 MB, the same per channel as per tensor at
-less than half the error; with convolution weights stored as int8 38 ms and 23 MB.
+fp32 78 ms and 91 MB; int8 MatMul 38 ms and 33 MB, as fast per channel as per tensor at less than
+half the error; with convolution weights stored as int8 38 ms and 23 MB.
 
-- Linear layers run in int8 with dynamic scales: signed weights, symmetric and per output
-  channel; unsigned activations, but for outlier channels (see `outliers`). Products of two
-  activations, as in attention, stay fp32.
+- Linear layers run in int8 with dynamic scales: signed weights, symmetric and per output channel;
+  unsigned activations, except for outlier channels (`outliers.py`). Products of two activations, as
+  in attention, stay fp32.
 - Weights use 7 of the 8 bits (`reduce_range`). On x86 processors without VNNI (Intel before
   Ice Lake, AMD before Zen 4), onnxruntime adds pairs of products in 16 bits, which overflow with
-  8-bit weights. Relative squared error of a distilled student's time-averaged states, where
-  VNNI is present and on an emulated Haswell: 0.007 and 0.485 with 8 bits, 0.017 and 0.017
-  with 7, in the same time. Unsigned weights overflow nowhere, but take 1.4 times as long.
-- Weights are rounded for the sake of the outputs (`weight_rounding.py`).
-- Convolutions run in fp32, because int8 convolution with dynamic scales is slower than
-  that. Their weights are merely *stored* as int8 with one scale for each output channel;
-  onnxruntime folds the cast and the multiplication once, when it loads the model. A
-  `DequantizeLinear` would be kept and run for each window instead.
-- Convolutions with one input channel a filter, and small ones, stay fp32: a compact student's
-  front end computes a logarithm with them, around a constant that rounded weights would not
-  take off again. Storing them as int8 too saves 1 MB of 17; it moved the logits on CREMA-D's
-  validation clips by 0.12 (root mean square) and their accuracy from 0.705 to 0.697, where
-  the large convolution alone moves them by 0.006.
+  8-bit weights. Relative squared error of a distilled student's time-averaged states, with VNNI and
+  on an emulated Haswell: 0.007 and 0.485 with 8 bits, 0.017 and 0.017 with 7, in the same time.
+  Unsigned weights never overflow, but take 1.4 times as long.
+- Weights are rounded to preserve each layer's output (`weight_rounding.py`).
+- Convolutions run in fp32, which is faster than int8 convolution with dynamic scales. Only their
+  weights are *stored* as int8, with one scale for each output channel; onnxruntime folds the cast
+  and the multiplication once, when it loads the model. It would not fold a `DequantizeLinear`, but
+  run it for each window.
+- Convolutions with one input channel per filter, and small ones, stay fp32: a compact student's
+  front end computes a logarithm with them, around a constant that rounded weights would not cancel.
+  Storing them as int8 too saves 1 MB of 17, but on CREMA-D's validation clips it changed the logits
+  by 0.12 (root mean square) and the accuracy from 0.705 to 0.697; the large convolution alone
+  changes the logits by 0.006.
 """
 
 from __future__ import annotations
@@ -41,12 +41,13 @@ from export.outliers import split_outlier_channels
 from export.weight_rounding import round_to_outputs
 
 LARGE = 500_000
-"""Weights of a convolution from which on it is worth storing as int8."""
+"""Fewest weights of a convolution that is stored as int8."""
 
 SUMMARY = (
     "MatMul int8, dynamic, signed, per channel, 7-bit weights by GPTQ, outlier channels in fp32; "
     "large convolutions stored as int8"
 )
+"""Description for the model card and `emo_listen.json`."""
 
 
 def quantize_int8(
@@ -56,9 +57,9 @@ def quantize_int8(
 
     Args:
         fp32: the exported graph, weight norm folded.
-        inputs: `input_values` `(1, n_samples)` of speech, to find outlier channels on and to round
-            weights by.
-        in_fp32: names of MatMul nodes that are left as they are.
+        inputs: `input_values` `(1, n_samples)` of speech, to find outlier channels and round
+            weights.
+        in_fp32: names of MatMul nodes to leave in fp32.
     """
     model = onnx.load(fp32)
     linear = [name for name in constant_weight_nodes(model, "MatMul") if name not in in_fp32]
@@ -98,10 +99,10 @@ def constant_weight_nodes(model: ModelProto, op_type: str) -> list[str]:
 
 
 def store_convolutions_as_int8(model: ModelProto) -> int:
-    """Store weights of large convolutions as int8, in place, but for one-channel filters.
+    """Store weights of large convolutions as int8, in place, except for one-channel filters.
 
     Returns:
-        Number of weights that were replaced.
+        Number of weights replaced.
     """
     graph = model.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}

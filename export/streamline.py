@@ -1,8 +1,8 @@
-"""Rewrite a classifier's modules into ones that compute the same, faster in onnxruntime.
+"""Rewrite a classifier's modules into equivalent ones that run faster in onnxruntime.
 
-Nothing is approximated but by rounding: `to_onnx.py` compares the graph with the untouched
-checkpoint. Measured on the bundled model's shape (AMD EPYC with AVX512-VNNI, one thread, 3 s of
-sound, onnxruntime's profiler), time before and after, in ms:
+Results differ by rounding only: `to_onnx.py` compares the graph with the original checkpoint.
+Measured on the bundled model's shape (AMD EPYC with AVX512-VNNI, one thread, 3 s of sound,
+onnxruntime's profiler), time before and after, in ms:
 
 | module                                   | becomes                          | before | after |
 | ---------------------------------------- | -------------------------------- | -----: | ----: |
@@ -11,13 +11,13 @@ sound, onnxruntime's profiler), time before and after, in ms:
 | convolutions with block-diagonal weights | grouped ones                     |    0.9 |   0.1 |
 | weighted layer sum, projection, mean     | the mean first                   |    0.6 |   0.3 |
 
-As a whole: 57 ms to 48 in fp32, 29.7 to 19.7 in int8. In HuBERT-base's shape six of the seven
-layers of the front end become products: int8 is then 1.4 times as fast, fp32 4 % slower.
+In total: 57 ms to 48 in fp32, 29.7 to 19.7 in int8. In HuBERT-base's shape six of the seven front
+end layers become products: int8 is then 1.4 times as fast, fp32 4 % slower.
 
-Measured, and left out: one product for query, key and value is no faster than three, and with
-onnxruntime's `MultiHeadAttention` it is as fast at 3 s as MatMul, Softmax, MatMul are (2.4 and
-2.2 ms), 4 % faster at 10 s, but no other runtime could read the graph. Opsets 14, 17, 18 and 20
-run alike.
+Tried without benefit: one product for query, key and value is no faster than three. With
+onnxruntime's `MultiHeadAttention` it is as fast at 3 s as MatMul, Softmax, MatMul (2.4 and 2.2 ms)
+and 4 % faster at 10 s, but no other runtime could read the graph. Opsets 14, 17, 18 and 20 are
+equally fast.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from transformers import (
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 WIDE = 256
-"""Input channels from which on a convolution becomes a matrix product. Below it are the layers
-that a compact student computes its logarithm with, which int8 would spoil."""
+"""Fewest input channels of a convolution that becomes a matrix product. Narrower layers compute the
+logarithm of a compact student, which int8 would corrupt."""
 
 NEGLIGIBLE = 1e-6
-"""Outer taps of a depthwise convolution are cut whose share of its absolute weights is below."""
+"""Outer taps of a depthwise convolution are cut if their share of its absolute weights is below."""
 
 
 def streamline(model: PreTrainedModel) -> None:
@@ -49,13 +49,13 @@ def streamline(model: PreTrainedModel) -> None:
                 setattr(parent, name, faster)
     if isinstance(model, HubertForSequenceClassification | Wav2Vec2ForSequenceClassification):
         kind = type(model)
-        # Optimum tells the library of a model by its module.
-        inside = {"__module__": kind.__module__}
-        model.__class__ = type(kind.__name__, (PooledFirst, kind), inside)
+        # Optimum infers the library of a model from its module.
+        namespace = {"__module__": kind.__module__}
+        model.__class__ = type(kind.__name__, (PooledFirst, kind), namespace)
 
 
 def faster_convolution(conv: nn.Conv1d) -> nn.Module | None:
-    """Return what computes the same as `conv` faster, or None."""
+    """Return a faster equivalent of `conv`, or None."""
     if conv.dilation != (1,) or conv.padding_mode != "zeros" or isinstance(conv.padding, str):
         return None
     if 1 < conv.groups == conv.in_channels == conv.out_channels and conv.stride == (1,):
@@ -68,21 +68,21 @@ def faster_convolution(conv: nn.Conv1d) -> nn.Module | None:
 
 
 class DepthwiseConvolution(nn.Module):
-    """A depthwise convolution over time, as one of two dimensions.
+    """A depthwise convolution over time, computed in two dimensions.
 
-    For those onnxruntime has a kernel that computes many channels at a time; with one dimension it
+    For two dimensions onnxruntime has a kernel that computes many channels at once; for one, it
     multiplies a matrix of one row for each channel.
     """
 
     def __init__(self, conv: nn.Conv1d) -> None:
-        """Take over the weights of `conv`, but for outer taps that are as good as zero."""
+        """Copy the weights of `conv` except for negligible outer taps."""
         super().__init__()
         weight = conv.weight.detach()
         share = (weight.abs().sum(dim=(0, 1)) / weight.abs().sum()).double()
         first = int((share.cumsum(0) < NEGLIGIBLE).sum())
         cut = int((share.flip(0).cumsum(0) < NEGLIGIBLE).sum())
         padding = int(conv.padding[0])
-        # Fewer zeros go where taps are cut; below none, frames stay unread.
+        # Cut taps need less padding; negative padding drops frames.
         self.padding = (padding - first, padding - cut, 0, 0)
         taps = weight.shape[2] - first - cut
         self.conv = nn.Conv2d(
@@ -97,14 +97,15 @@ class DepthwiseConvolution(nn.Module):
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """Convolve `(batch, channels, n_frames)` over its frames."""
-        return self.conv(nn.functional.pad(hidden[:, :, None], self.padding))[:, :, 0]
+        convolved: torch.Tensor = self.conv(nn.functional.pad(hidden[:, :, None], self.padding))
+        return convolved[:, :, 0]
 
 
 class ProductConvolution(nn.Module):
-    """A convolution as the product of its inputs, side by side, with one matrix."""
+    """A convolution computed as the product of its concatenated inputs with one matrix."""
 
     def __init__(self, conv: nn.Conv1d) -> None:
-        """Take over the weights of `conv`, which has neither groups nor padding."""
+        """Copy the weights of `conv`, which has neither groups nor padding."""
         super().__init__()
         self.kernel, self.stride = conv.kernel_size[0], conv.stride[0]
         self.linear = nn.Linear(
@@ -119,15 +120,16 @@ class ProductConvolution(nn.Module):
         frames = hidden.transpose(1, 2)
         last = frames.shape[1] - self.kernel
         parts = [frames[:, tap : last + tap + 1 : self.stride] for tap in range(self.kernel)]
-        return self.linear(torch.cat(parts, dim=2)).transpose(1, 2)
+        product: torch.Tensor = self.linear(torch.cat(parts, dim=2))
+        return product.transpose(1, 2)
 
 
 def grouped_convolution(conv: nn.Conv1d) -> nn.Conv1d | None:
-    """Return `conv` in as many groups as its zero weights allow, or None where that is one."""
+    """Return `conv` in as many groups as its zero weights allow; None if that is one."""
     used = conv.weight.detach().ne(0).any(dim=2)
     common = int(torch.gcd(torch.tensor(conv.in_channels), torch.tensor(conv.out_channels)))
     for groups in (count for count in range(common, 1, -1) if common % count == 0):
-        blocks = used.unflatten(0, (groups, -1)).unflatten(2, (groups, -1)).any(dim=3).any(dim=1)
+        blocks = used.reshape(*_block_shape(conv, groups)).any(dim=3).any(dim=1)
         if not (blocks & ~torch.eye(groups, dtype=torch.bool)).any():
             break
     else:
@@ -140,17 +142,22 @@ def grouped_convolution(conv: nn.Conv1d) -> nn.Conv1d | None:
         groups=groups,
         bias=conv.bias is not None,
     )
-    weight = conv.weight.detach().unflatten(0, (groups, -1)).unflatten(2, (groups, -1))
+    weight = conv.weight.detach().reshape(*_block_shape(conv, groups), -1)
     group = torch.arange(groups)
     grouped.weight.data = weight[group, :, group].flatten(0, 1).contiguous()
     grouped.bias = conv.bias
     return grouped
 
 
-class PooledFirst:
-    """Mixed into a classifier: the mean over time is taken of each layer's output, not at the end.
+def _block_shape(conv: nn.Conv1d, groups: int) -> tuple[int, int, int, int]:
+    """Shape of the weights by group and channel, first of the output, then of the input."""
+    return groups, conv.out_channels // groups, groups, conv.in_channels // groups
 
-    Layer sum and projection are linear, so that they give the same of the mean as the mean of them.
+
+class PooledFirst:
+    """Mixin for a classifier: averages each layer's output over time first, instead of at the end.
+
+    Layer sum and projection are linear, so they commute with the mean.
     """
 
     config: Any

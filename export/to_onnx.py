@@ -1,19 +1,20 @@
 """Export a fine-tuned checkpoint to ONNX, in fp32 and int8, and verify both.
 
-A listening device has no PyTorch. This writes the model folder that `emo-listen --model`,
-optimum's `ORTModelForAudioClassification` and transformers.js load: the hub's own layout,
-with `onnx/model.onnx`, `onnx/model_quantized.onnx` and `emo_listen.json`. It compares both
-graphs with PyTorch on windows of real speech before it writes anything, and where there is a
-corpus scores all three on the recordings that training set aside to choose on. Without a checkpoint
-it exports the bundled model's own, and says how far the result is from the bundled graphs.
+This writes the model folder that `emo-listen --model`, Optimum's
+`ORTModelForAudioClassification` and transformers.js load: the hub's layout, with
+`onnx/model.onnx`, `onnx/model_quantized.onnx` and `emo_listen.json`. Before
+anything is written, both graphs are compared with PyTorch on windows of real
+speech. If there is a corpus, PyTorch and both graphs are scored on its validation
+split. Without a checkpoint, it exports the bundled model's own and compares the
+result with the bundled graphs.
 
     pip install -e ".[train,export]"
     python export/to_onnx.py
     python export/to_onnx.py runs/crema-d --output models/crema-d --data ../shared/crema-d
     emo-listen --model models/crema-d --device talk.flac
 
-It ends with exit code 2 and writes nothing where the fp32 graph is not the checkpoint's
-equal; where int8 loses too much accuracy, it writes fp32 alone and ends with exit code 2.
+The exit code is 2 if the fp32 graph differs from the checkpoint (nothing is
+written), and if int8 loses too much accuracy (only fp32 is written).
 """
 
 from __future__ import annotations
@@ -43,31 +44,31 @@ from export.against_bundled import against_bundled
 from export.checkpoint import NEEDED_FILES, WEIGHT_FILES, PyTorchModel
 from export.graph import FP32, INT8, OPSET, export_fp32
 from export.onnx_card import extend_model_card
-from export.parity import compare, print_parity, speech_windows
+from export.parity import compare, print_parity
 from export.precision_scores import (
     AccuracyDropError,
     accuracy_drop,
-    label_by,
-    print_scores,
-    score_predictors,
+    labeller_of,
+    score_labels,
+    score_rows,
 )
 from export.quantize_int8 import SUMMARY, quantize_int8
 from export.sensitivity import SENSITIVE, sensitive_products
+from export.speech import sample_inputs
+from export.tables import print_table
 from train.corpus.audio_cache import add_cache_dir
 from train.corpus.clip_table import add_columns, columns_of
 from train.corpus.places import BUNDLED_CHECKPOINT, DATA_HELP, HOW_TO_GET, find_corpus
 from train.corpus.recordings import Clip, bundled_speech, join, load_clips
 from train.corpus.splits import SPLITS
 
-CALIBRATION_WINDOW = 3.0
-"""Length of the windows of speech by which int8 weights are rounded, in seconds."""
-
 CALIBRATION_WINDOWS = 16
-"""How many, of the package's own synthetic voice, so that an export depends on no corpus. Windows
-of CREMA-D serve other voices less: logits on LibriSpeech then change by 0.062 instead of 0.037."""
+"""Windows of the bundled synthetic voice by which int8 weights are rounded, so that an export needs
+no corpus. Windows of CREMA-D generalise less: logits on LibriSpeech then change by 0.062 instead of
+0.037."""
 
 QUANTIZATIONS = ("int8", "mixed")
-"""What `--quantization` takes."""
+"""Choices of `--quantization`."""
 
 MIXED = f"; the {SENSITIVE} most sensitive layers in fp32"
 """Added to `SUMMARY` for `mixed`."""
@@ -85,14 +86,14 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         type=Path,
         nargs="?",
         default=BUNDLED_CHECKPOINT,
-        help="folder that train/finetune.py wrote (default: the bundled model's checkpoint)",
+        help="folder written by train/finetune.py (default: the bundled model's checkpoint)",
     )
     parser.add_argument(
         "--output", type=Path, help="model folder to write (default: runs/onnx/<checkpoint's name>)"
     )
     parser.add_argument(
         "--data",
-        help=f"corpus to compare and to score on, as train/finetune.py takes it ({DATA_HELP})",
+        help=f"corpus to score on, as for train/finetune.py ({DATA_HELP})",
     )
     add_columns(parser)
     parser.add_argument(
@@ -100,8 +101,8 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         choices=SPLITS,
         nargs="+",
         default=["validation"],
-        help="its splits: the first decides whether int8 is refused, the others are reported "
-        "(default: validation)",
+        help="splits to score on; the first decides whether int8 is accepted, the others are only "
+        "reported (default: validation)",
     )
     parser.add_argument(
         "--max-accuracy-drop",
@@ -113,8 +114,8 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         "--quantization",
         choices=QUANTIZATIONS,
         default="int8",
-        help="int8 (default), or mixed: int8 but for the linear layers that it harms most, which "
-        "are found by measurement and stay fp32; a little slower and larger",
+        help="int8 (default), or mixed: int8 except for the linear layers that are measured to be "
+        "most sensitive; slightly slower and larger",
     )
     add_cache_dir(parser)
     args = parser.parse_args(argv)
@@ -130,10 +131,10 @@ def run(args: argparse.Namespace, command: str) -> None:
         ModelError: not a checkpoint of an audio classifier.
         CorpusError: nothing to score on, or classes that the model does not know.
         ParityError: fp32 differs from PyTorch; nothing is written.
-        AccuracyDropError: int8 loses too much; fp32 alone is written.
+        AccuracyDropError: int8 loses too much accuracy; only fp32 is written.
     """
     if args.output.exists() and not args.output.is_dir():
-        raise ModelError(f"--output {args.output} is a file: name a folder")
+        raise ModelError(f"--output {args.output} is a file: give a folder")
     reference = PyTorchModel.load(args.checkpoint)
     rate = reference.sampling_rate
     splits = {
@@ -148,11 +149,9 @@ def run(args: argparse.Namespace, command: str) -> None:
     args.output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=args.output.parent, prefix=".to_onnx-") as staging:
         folder = Path(staging)
-        length = round(CALIBRATION_WINDOW * rate)
-        windows = speech_windows(bundled_speech(rate), length, CALIBRATION_WINDOWS)
-        inputs = [reference.input_values(window) for window in windows]
+        inputs = sample_inputs(reference, CALIBRATION_WINDOWS)
         head = export(args.checkpoint, folder, inputs, args.quantization)
-        # The runtime must take both, or there is nothing to compare.
+        # Fails early if the runtime cannot load them.
         models = [EmotionModel.load(folder, file_name=name) for name in (FP32, INT8)]
         parity = compare(reference, folder / FP32, folder / INT8, speech)
         print_parity(parity)
@@ -177,7 +176,7 @@ def run(args: argparse.Namespace, command: str) -> None:
             },
         }
         settings.write(folder)
-        refusal = score(args, folder, settings, reference, models, splits) if splits else None
+        drop_error = score(args, folder, settings, reference, models, splits) if splits else None
         extend_model_card(args.checkpoint, folder, settings)
         install(folder, args.output)
 
@@ -186,11 +185,11 @@ def run(args: argparse.Namespace, command: str) -> None:
             size = (args.output / name).stat().st_size
             print(f"Wrote {args.output / name} ({size / 1e6:.1f} MB)")
     if not splits:
-        print(f"No corpus: int8's accuracy was not checked. To get one: {HOW_TO_GET}")
+        print(f"No corpus: the accuracy of int8 was not checked. To get one: {HOW_TO_GET}")
     if args.checkpoint.resolve() == BUNDLED_CHECKPOINT:
         print("\n".join(against_bundled(args.output, inputs)))
-    if refusal:
-        raise refusal
+    if drop_error:
+        raise drop_error
 
 
 def export(
@@ -202,20 +201,20 @@ def export(
     """Write both graphs and the hub's configuration files of `checkpoint` into `folder`.
 
     Args:
-        checkpoint: what to export.
-        folder: where to.
+        checkpoint: folder to export.
+        folder: folder to write to.
         inputs: `input_values` `(1, n_samples)` of speech, for `quantize_int8`.
         quantization: one of `QUANTIZATIONS`.
 
     Returns:
-        The last layer, as `embedding.expose_embedding` does.
+        The last layer, as `embedding.expose_embedding` returns it.
     """
     with tqdm(total=2, desc="export", unit="graph") as progress:
         head = export_fp32(checkpoint, folder)
         progress.update()
         mixed = quantization == "mixed"
-        worst = sensitive_products(folder / FP32, inputs) if mixed else []
-        quantize_int8(folder / FP32, inputs, worst)
+        in_fp32 = sensitive_products(folder / FP32, inputs) if mixed else []
+        quantize_int8(folder / FP32, inputs, in_fp32)
         progress.update()
     return head
 
@@ -228,32 +227,35 @@ def score(
     models: list[EmotionModel],
     splits: dict[str, list[Clip]],
 ) -> AccuracyDropError | None:
-    """Score PyTorch, fp32 and int8, note it in `settings`, and drop int8 if it loses too much."""
+    """Score PyTorch, fp32 and int8, record it in `settings`, and drop int8 if it loses too much."""
     fp32, int8 = models
-    predictors = {
+    labellers = {
         "pytorch": reference.predict_label,
-        "fp32": label_by(fp32),
-        "int8": label_by(int8),
+        "fp32": labeller_of(fp32),
+        "int8": labeller_of(int8),
     }
-    refusal = None
+    drop_error = None
     for split, clips in splits.items():
-        scores = score_predictors(predictors, clips, reference.labels)
-        print_scores(scores, split)
+        scores = {
+            name: score_labels(label, clips, reference.labels, name)
+            for name, label in labellers.items()
+        }
+        print_table("Scores", score_rows(scores, split))
         settings.scores.setdefault(split, {}).update(scores)
         if split == args.split[0]:
-            refusal = accuracy_drop(scores, args.max_accuracy_drop)
-        if refusal:
+            drop_error = accuracy_drop(scores, args.max_accuracy_drop)
+        if drop_error:
             (folder / INT8).unlink()
             del settings.sha256[INT8], scores["int8"], settings.scores[split]["int8"]
             del settings.origin["export"]["int8"]
             del settings.origin["export"]["largest_logit_difference"]["int8"]
             break
     settings.write(folder)
-    return refusal
+    return drop_error
 
 
 def install(folder: Path, output: Path) -> None:
-    """Move the finished files of `folder` to `output`, replacing an earlier export."""
+    """Move the files of `folder` to `output`, replacing an earlier export."""
     (output / "onnx").mkdir(parents=True, exist_ok=True)
     for stale in (output / "onnx").glob("*.onnx"):
         stale.unlink()

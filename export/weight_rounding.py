@@ -1,15 +1,15 @@
-"""Round int8 weights so that a layer's output stays, not each weight.
+"""Round int8 weights to preserve a layer's output rather than each weight.
 
-Rounded to the nearest step, a weight forgets any change smaller than half a step. A model that was
-fine-tuned from int8 weights differs from them by less than that: rounding made it nearly the model
-that it began from. So each weight's rounding error is made up for by those of the same output that
-are not rounded yet, weighed by how the layer's inputs go together (Frantar et al. 2022, "GPTQ:
+Rounding to the nearest step loses any change smaller than half a step. A model fine-tuned from int8
+weights differs from them by less than that, so plain rounding nearly restored the base model.
+Instead, each weight's rounding error is compensated by the weights of the same output that are not
+rounded yet, according to the correlation of the layer's inputs (Frantar et al. 2022, "GPTQ:
 Accurate post-training quantization for generative pre-trained transformers", arXiv:2210.17323).
 
-Measured on a model that was fine-tuned for other voices, root mean square of the change of a logit,
-with each weight rounded alone and with this: EMO-DB 0.387 and 0.041, LibriSpeech 0.481 and 0.037,
-CREMA-D 0.120 and 0.041, by 8 windows of the package's own synthetic voice, and no less by 64. On
-EMO-DB's whole clips the recall (UAR) of fp32 was 0.744, that of int8 0.607 before.
+Measured on a model fine-tuned for other voices, root mean square of the change of a logit, with
+plain rounding and with this: EMO-DB 0.387 and 0.041, LibriSpeech 0.481 and 0.037, CREMA-D 0.120 and
+0.041, with 8 windows of the bundled synthetic voice; 64 windows are no better. On EMO-DB's whole
+clips the recall (UAR) was 0.744 in fp32 and 0.607 in int8 with plain rounding.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from onnx import ModelProto, numpy_helper
 from export.graph import frames_of
 
 LARGEST = 64
-"""Largest absolute value of a weight of 7 bits, as onnxruntime's `reduce_range` has them."""
+"""Largest absolute value of a 7-bit weight, as in onnxruntime's `reduce_range`."""
 
 DAMPING = 0.01
-"""Share of the inputs' mean square that is added to each (Frantar et al. 2022, section 3.3)."""
+"""Share of the inputs' mean square added to the diagonal (Frantar et al. 2022, section 3.3)."""
 
 BLOCK = 128
-"""Rows after which the errors are passed on to all rows that follow; for speed alone."""
+"""Rows after which errors are propagated to all later rows; affects speed only."""
 
 
 def round_to_outputs(
     fp32: ModelProto, int8: ModelProto, node_names: list[str], inputs: list[NDArray[np.float32]]
 ) -> None:
-    """Round the weights of `int8` anew, in place; their scales stay.
+    """Round the weights of `int8` again, in place; their scales stay.
 
     Args:
-        fp32: the graph that was quantized.
-        int8: what onnxruntime's dynamic quantization made of it.
+        fp32: the graph before quantization.
+        int8: the same graph after onnxruntime's dynamic quantization.
         node_names: MatMul nodes of `fp32` that were quantized.
         inputs: `input_values` `(1, n_samples)` of speech.
     """
@@ -69,18 +69,18 @@ def gram_matrices(
 def rounded(
     weight: NDArray[np.float32], scale: NDArray[np.float32], gram: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Choose steps whose products with the inputs are nearest to those of `weight`.
+    """Choose steps whose products with the inputs are closest to those of `weight`.
 
     Args:
         weight: `(n_inputs, n_outputs)`.
-        scale: `(n_outputs,)` or one for all: size of a step, above 0.
-        gram: `(n_inputs, n_inputs)` of the inputs, as `gram_matrices` returns it.
+        scale: size of a step, above 0, `(n_outputs,)` or a scalar.
+        gram: `(n_inputs, n_inputs)`, from `gram_matrices`.
 
     Returns:
-        Whole numbers `(n_inputs, n_outputs)` from -`LARGEST` to `LARGEST`.
+        Integers `(n_inputs, n_outputs)` from -`LARGEST` to `LARGEST`.
     """
     n_inputs = len(weight)
-    order = np.argsort(-np.diag(gram), kind="stable")  # those that matter most, first
+    order = np.argsort(-np.diag(gram), kind="stable")  # most important first
     left = weight[order].astype(np.float64)
     damped = gram[np.ix_(order, order)].copy()
     damped[np.diag_indices(n_inputs)] += max(DAMPING * np.diag(gram).mean(), 1e-12)

@@ -9,9 +9,9 @@ import pytest
 from benchmarks.common.quantizations import QUANTIZATIONS
 from export.checkpoint import PyTorchModel
 from export.graph import FP32, export_fp32, open_graph
-from export.parity import speech_windows
 from export.quantize_int8 import constant_weight_nodes
 from export.sensitivity import SENSITIVE, sensitive_products
+from export.speech import speech_windows
 from tests.support import tiny_checkpoints as tiny
 from train.corpus.recordings import bundled_speech
 

@@ -1,4 +1,4 @@
-"""Putting a model folder into the package."""
+"""Copying a model folder into the package."""
 
 import shutil
 
@@ -12,7 +12,7 @@ from export.graph import FP32, INT8
 
 @pytest.fixture
 def folder(tmp_path):
-    """The bundled model as export/to_onnx.py leaves one, with a graph in fp32 too."""
+    """The bundled model with an fp32 graph, as export/to_onnx.py writes it."""
     made = tmp_path / "made"
     shutil.copytree(BUNDLED_MODEL, made)
     shutil.copyfile(made / INT8, made / FP32)
@@ -20,7 +20,7 @@ def folder(tmp_path):
     return made
 
 
-def test_the_package_gets_all_but_the_fp32_graph(folder, tmp_path, capsys):
+def test_everything_but_the_fp32_graph_is_bundled(folder, tmp_path, capsys):
     target = tmp_path / "target"
     target.mkdir()
     for old in ("old.png", "config.json"):
@@ -32,7 +32,7 @@ def test_the_package_gets_all_but_the_fp32_graph(folder, tmp_path, capsys):
     assert {path.as_posix() for path in names - taken} == {FP32}
     assert not taken - names
     card = (target / "README.md").read_text()
-    assert card.index("Tables.") < card.index(bundle.TOLD) < card.index("int8: so")
+    assert card.index("Tables.") < card.index(bundle.NOTE) < card.index("int8: so")
     assert EmotionModel.load(target).file.name == "model_quantized.onnx"
     assert "MB" in capsys.readouterr().out
 
@@ -43,14 +43,14 @@ def test_nothing_is_replaced_by_a_folder_without_int8(folder, tmp_path, capsys):
     (target / "old.png").touch()
     (folder / INT8).unlink()
     assert bundle.main([str(folder), "--target", str(target)]) == 2
-    assert "export with export/to_onnx.py first" in capsys.readouterr().err
+    assert "run export/to_onnx.py first" in capsys.readouterr().err
     assert (target / "old.png").exists()
 
 
 def test_a_large_graph_is_refused(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(bundle, "LARGEST", 1000)
     assert bundle.main([str(folder), "--target", str(tmp_path / "target")]) == 2
-    assert "above 25 MB" in capsys.readouterr().err
+    assert "but at most 0 MB are bundled" in capsys.readouterr().err
 
 
 def test_nothing_is_replaced_by_a_folder_that_cannot_be_loaded(folder, tmp_path, capsys):
@@ -64,12 +64,12 @@ def test_nothing_is_replaced_by_a_folder_that_cannot_be_loaded(folder, tmp_path,
     assert {path.name for path in tmp_path.iterdir()} == {"made", "target"}
 
 
-def test_a_target_that_holds_something_else_is_kept(folder, tmp_path, capsys):
+def test_a_target_that_holds_something_else_is_not_replaced(folder, tmp_path, capsys):
     holiday = tmp_path / "pictures" / "holiday.png"
     holiday.parent.mkdir()
     holiday.touch()
     assert bundle.main([str(folder), "--target", str(holiday.parent)]) == 2
-    assert "is no folder of a model" in capsys.readouterr().err
+    assert "is not a model folder" in capsys.readouterr().err
     for target in (folder, folder / "onnx", folder.parent):
         assert bundle.main([str(folder), "--target", str(target)]) == 2
         assert "overlap" in capsys.readouterr().err
@@ -89,11 +89,11 @@ def test_a_target_that_holds_something_else_is_kept(folder, tmp_path, capsys):
         ("# A\n\n## ONNX\n\nx\n\nint8: y.\n", "# A\n\n## ONNX\n\nx\n\n{}\n\nint8: y.\n"),
     ],
 )
-def test_any_card_is_completed_and_never_cut(card, expected):
-    assert bundle.with_note(card) == expected.format(bundle.TOLD)
+def test_the_note_is_added_to_any_card(card, expected):
+    assert bundle.with_note(card) == expected.format(bundle.NOTE)
 
 
-def test_a_folder_without_a_card_is_taken(folder, tmp_path):
+def test_a_folder_without_a_card_is_bundled(folder, tmp_path):
     (folder / "README.md").unlink()
     target = tmp_path / "target"
     assert bundle.main([str(folder), "--target", str(target)]) == 0

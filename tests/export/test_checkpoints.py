@@ -1,4 +1,4 @@
-"""Checkpoint folders as other people have them: exported with parity, or refused by name."""
+"""Checkpoints of other kinds: exported with parity, or refused with a clear error."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SPEECH = bundled_speech(16_000)
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint as train/finetune.py leaves it, to be copied and changed."""
+    """A checkpoint as train/finetune.py writes it, to be copied and changed."""
     return tiny.save(tiny.make_model(tiny.COMPACT), tmp_path_factory.mktemp("saved"))
 
 
@@ -102,7 +102,7 @@ def test_sharded_and_half_precision_weights_are_read(saved, folder, tmp_path):
         ({"model_type": "nothing-known"}, "is not an audio classifier: "),
     ],
 )
-def test_configs_that_tell_of_another_task_or_head(folder, values, message):
+def test_configs_of_another_task_or_head(folder, values, message):
     change_config(folder, **values)
     if message is None:
         PyTorchModel.load(folder)
@@ -111,7 +111,7 @@ def test_configs_that_tell_of_another_task_or_head(folder, values, message):
         PyTorchModel.load(folder)
 
 
-def test_heads_of_others_are_refused_by_the_names_of_their_weights(folder):
+def test_custom_heads_are_refused_by_the_names_of_their_weights(folder):
     file = folder / "model.safetensors"
     weights = load_file(file)
     weights["classifier.dense.weight"] = weights.pop("projector.weight")
@@ -122,7 +122,7 @@ def test_heads_of_others_are_refused_by_the_names_of_their_weights(folder):
 
 
 @pytest.mark.parametrize("present", [True, False])
-def test_a_weight_that_only_training_uses_may_be_there_or_not(folder, present):
+def test_a_weight_that_only_training_uses_is_optional(folder, present):
     change_config(folder, mask_time_prob=0.0 if present else 0.05)
     file = folder / "model.safetensors"
     weights = load_file(file)
@@ -134,7 +134,7 @@ def test_a_weight_that_only_training_uses_may_be_there_or_not(folder, present):
     PyTorchModel.load(folder)
 
 
-def test_what_lacks_is_named_with_what_to_do(folder, monkeypatch, capsys):
+def test_missing_files_are_reported_with_what_to_do(folder, monkeypatch, capsys):
     def refusal(place: str | Path) -> str:
         monkeypatch.setattr(sys, "argv", ["to_onnx.py", str(place), "--output", str(folder)])
         assert to_onnx.main() == 2
@@ -143,27 +143,27 @@ def test_what_lacks_is_named_with_what_to_do(folder, monkeypatch, capsys):
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     assert "has pickled weights (pytorch_model.bin), which can run code" in refusal(folder)
     (folder / "pytorch_model.bin").unlink()
-    assert "lacks model.safetensors: there are no weights" in refusal(folder)
+    assert "lacks model.safetensors: give the folder that" in refusal(folder)
     (folder / "preprocessor_config.json").unlink()
-    assert "lacks preprocessor_config.json: copy it from the model" in refusal(folder)
-    said = refusal("superb/hubert-base-superb-er")
-    assert "`hf download superb/hubert-base-superb-er --local-dir hubert-base-superb-er`" in said
+    assert "lacks preprocessor_config.json: copy it from the base model" in refusal(folder)
+    message = refusal("superb/hubert-base-superb-er")
+    assert "`hf download superb/hubert-base-superb-er --local-dir hubert-base-superb-er`" in message
     assert "hf download" not in refusal(folder / "absent")
 
 
 def test_a_model_of_spectrograms_is_refused(folder):
     file = folder / "preprocessor_config.json"
     file.write_text(json.dumps({"feature_extractor_type": "WhisperFeatureExtractor"}))
-    with pytest.raises(ModelError, match="takes no raw sound but input_features"):
+    with pytest.raises(ModelError, match="takes input_features, not raw samples"):
         PyTorchModel.load(folder)
     file.write_text("{")
-    with pytest.raises(ModelError, match="tells of no feature extractor"):
+    with pytest.raises(ModelError, match="does not describe a feature extractor"):
         PyTorchModel.load(folder)
 
 
-def test_the_runtime_tells_how_to_get_a_model_of_a_hub(tmp_path):
+def test_the_runtime_explains_how_to_download_a_hub_model(tmp_path):
     with pytest.raises(ModelError, match="hf download superb/hubert-base-superb-er --local-dir"):
         EmotionModel.load("superb/hubert-base-superb-er")
-    with pytest.raises(ModelError) as told:
+    with pytest.raises(ModelError) as error:
         EmotionModel.load(tmp_path / "absent")
-    assert "hf download" not in str(told.value)
+    assert "hf download" not in str(error.value)

@@ -1,4 +1,4 @@
-"""The checkpoint that travels with the clone: packed, exported, compared with the bundled model."""
+"""The clone's checkpoint: packed, exported, compared with the bundled model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from export import bundle, pack_checkpoint, to_onnx
 from export.against_bundled import against_bundled
 from export.checkpoint import PyTorchModel
 from export.graph import FP32, INT8
-from export.parity import speech_windows
+from export.speech import speech_windows
 from tests.support import tiny_checkpoints as tiny
 from train.corpus.places import BUNDLED_CHECKPOINT
 from train.corpus.recordings import bundled_speech
@@ -29,7 +29,7 @@ WEIGHTS = "model.safetensors"
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run's folder: a checkpoint with a card and settings, and what else training leaves."""
+    """A run's folder: a checkpoint with a card, settings and other files of training."""
     folder = tiny.save(tiny.make_model(tiny.COMPACT), tmp_path_factory.mktemp("runs") / "run")
     (folder / "README.md").write_text("# A tiny model\n\n![curves](curves.png)\n")
     (folder / "curves.png").write_bytes(b"a picture")
@@ -64,7 +64,7 @@ def inputs(packed):
     return [reference.input_values(w) for w in speech_windows(bundled_speech(16_000), 16_000, 2)]
 
 
-def test_linear_layers_are_halved_and_the_rest_is_kept(run, packed):
+def test_linear_layers_are_halved_and_the_rest_is_unchanged(run, packed):
     before, after = load_file(run / WEIGHTS), load_file(packed / WEIGHTS)
     assert before.keys() == after.keys()
     for name, tensor in before.items():
@@ -83,22 +83,22 @@ def test_linear_layers_are_halved_and_the_rest_is_kept(run, packed):
     }
 
 
-def test_it_answers_as_the_run_does(run, packed, inputs, capsys):
+def test_its_logits_are_those_of_the_run(run, packed, inputs, capsys):
     one, other = PyTorchModel.load(run), PyTorchModel.load(packed)
     differences = [abs(one.logits(x) - other.logits(x)).max() for x in inputs]
     assert 0 < max(differences) < 0.01
     assert pack_checkpoint.main([str(run), "--output", str(packed)]) == 0
-    assert "largest difference of a logit" in capsys.readouterr().out
+    assert "largest logit difference" in capsys.readouterr().out
 
 
-def test_whoever_loads_it_gets_fp32(packed):
+def test_it_is_loaded_in_fp32(packed):
     models = [PyTorchModel.load(packed).model, load_model(str(packed), ["calm", "loud"])]
     for model in models:
         assert {p.dtype for p in model.parameters()} == {torch.float32}
     assert score_checkpoint(str(packed), {}, tiny.LABELS, torch.device("cpu")) == {}
 
 
-def test_what_is_no_checkpoint_or_too_large_is_refused_and_nothing_replaced(
+def test_other_folders_and_large_checkpoints_are_refused_and_nothing_is_replaced(
     run, tmp_path, monkeypatch, capsys
 ):
     (tmp_path / "target").mkdir()
@@ -107,7 +107,7 @@ def test_what_is_no_checkpoint_or_too_large_is_refused_and_nothing_replaced(
     assert "lacks config.json" in capsys.readouterr().err
     monkeypatch.setattr(pack_checkpoint, "LARGEST", 1000)
     assert pack_checkpoint.main([str(run), "--output", str(tmp_path / "target")]) == 2
-    assert "above 50 MB" in capsys.readouterr().err
+    assert "above 0 MB" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["target"]
     assert (tmp_path / "target" / "old").exists()
 
@@ -120,13 +120,13 @@ def test_the_export_without_arguments_is_the_bundled_model_byte_for_byte(
     monkeypatch.chdir(tmp_path)
     assert export(monkeypatch) == 0
     out = capsys.readouterr().out
-    assert f"{FP32}: the bundled model's, byte for byte" in out
-    assert f"{INT8}: the bundled model's, byte for byte" in out
+    assert f"{FP32}: identical to the bundled model" in out
+    assert f"{INT8}: identical to the bundled model" in out
     assert "python train/get_crema_d.py --output data/crema-d" in out
     assert EmotionModel.load(tmp_path / "runs/onnx/hubert-compact").labels == tiny.LABELS
 
 
-def test_how_far_another_model_is_off_is_told(exported, inputs, tmp_path):
+def test_the_difference_from_another_model_is_reported(exported, inputs, tmp_path):
     bundled = shutil.copytree(exported, tmp_path / "bundled")
     (bundled / FP32).unlink()
     settings = ModelSettings.read(bundled)
@@ -134,9 +134,9 @@ def test_how_far_another_model_is_off_is_told(exported, inputs, tmp_path):
     settings.sha256 = {}
     settings.write(bundled)
     fp32, int8 = against_bundled(exported, inputs, bundled)
-    assert fp32.endswith("not the bundled model's bytes, which are not here to compare with")
+    assert fp32.endswith("differs from the bundled model, whose graph is not here to compare")
     assert float(int8.split()[-1]) > 0
-    assert "its logits differ by up to" in int8
+    assert "logits by up to" in int8
 
 
 def test_bundling_puts_both_into_the_clone_only_where_they_are_one_model(

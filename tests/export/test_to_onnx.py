@@ -19,8 +19,8 @@ from emo_listen.errors import CorpusError, ModelError
 from emo_listen.model_settings import ModelSettings, file_sha256
 from export import quantize_int8, to_onnx
 from export.checkpoint import PyTorchModel
-from export.parity import speech_windows
 from export.precision_scores import accuracy_drop
+from export.speech import speech_windows
 from tests.support import tiny_checkpoints as tiny
 from train.corpus.recordings import Clip, bundled_speech, check_labels, load_clips
 
@@ -248,7 +248,7 @@ def test_pickled_weights_are_refused(checkpoint, tmp_path, monkeypatch, capsys):
         (folder / name).write_bytes((checkpoint / name).read_bytes())
     torch.save(tiny.make_model(tiny.COMPACT).state_dict(), folder / "pytorch_model.bin")
     assert export(monkeypatch, folder, "--output", tmp_path / "model") == 2
-    assert "Only safetensors are taken" in capsys.readouterr().err
+    assert "Only safetensors are supported" in capsys.readouterr().err
     assert not (tmp_path / "model").exists()
 
 
