@@ -7,14 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_listen.model import BUNDLED_MODEL
 from emo_listen.model_settings import ModelSettings, file_sha256
 from export.graph import FP32, INT8, logits_of
 
 
-def against_bundled(
-    folder: Path, inputs: list[NDArray[np.float32]], bundled: Path = BUNDLED_MODEL
-) -> list[str]:
+def against_bundled(folder: Path, inputs: list[NDArray[np.float32]], bundled: Path) -> list[str]:
     """Compare the graphs in `folder` with those of `bundled`.
 
     Args:

@@ -39,6 +39,7 @@ from transformers.utils import logging as transformers_logging
 
 from emo_listen import EmotionModel
 from emo_listen.errors import EmoListenError, ModelError
+from emo_listen.model import BUNDLED_MODEL
 from emo_listen.model_settings import ModelSettings, file_sha256
 from export.against_bundled import against_bundled
 from export.checkpoint import NEEDED_FILES, WEIGHT_FILES, PyTorchModel
@@ -187,7 +188,7 @@ def run(args: argparse.Namespace, command: str) -> None:
     if not splits:
         print(f"No corpus: the accuracy of int8 was not checked. To get one: {HOW_TO_GET}")
     if args.checkpoint.resolve() == BUNDLED_CHECKPOINT:
-        print("\n".join(against_bundled(args.output, inputs)))
+        print("\n".join(against_bundled(args.output, inputs, BUNDLED_MODEL)))
     if drop_error:
         raise drop_error
 

@@ -9,6 +9,7 @@ import torch
 from export import to_onnx
 from export.checkpoint import PyTorchModel, load_classifier
 from export.fold import fold_weight_norm
+from export.graph import FP32, INT8
 from export.parity import LARGEST_DIFFERENCE, compare
 from tests.support import tiny_checkpoints as tiny
 from train.corpus.recordings import bundled_speech
@@ -49,7 +50,7 @@ def test_a_checkpoint_of_hubert_bases_shape_exports(tmp_path):
     checkpoint = tiny.save(tiny.make_model(tiny.BASE), tmp_path / "checkpoint")
     reference = PyTorchModel.load(checkpoint)
     to_onnx.export(checkpoint, tmp_path / "model", [reference.input_values(SPEECH[:48_000])])
-    graph = onnx.load(tmp_path / "model" / to_onnx.FP32).graph
+    graph = onnx.load(tmp_path / "model" / FP32).graph
     constants = {tensor.name for tensor in graph.initializer}
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
     assert len(convolutions) == 8
@@ -57,8 +58,8 @@ def test_a_checkpoint_of_hubert_bases_shape_exports(tmp_path):
 
     rows = compare(
         reference,
-        tmp_path / "model" / to_onnx.FP32,
-        tmp_path / "model" / to_onnx.INT8,
+        tmp_path / "model" / FP32,
+        tmp_path / "model" / INT8,
         SPEECH,
     )
     assert max(row.fp32 for row in rows) < LARGEST_DIFFERENCE

@@ -116,7 +116,7 @@ def test_the_export_without_arguments_is_the_bundled_model_byte_for_byte(
     packed, exported, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(to_onnx, "BUNDLED_CHECKPOINT", packed)
-    monkeypatch.setattr(to_onnx.against_bundled, "__defaults__", (exported,))
+    monkeypatch.setattr(to_onnx, "BUNDLED_MODEL", exported)
     monkeypatch.chdir(tmp_path)
     assert export(monkeypatch) == 0
     out = capsys.readouterr().out

@@ -19,6 +19,7 @@ from emo_listen.errors import CorpusError, ModelError
 from emo_listen.model_settings import ModelSettings, file_sha256
 from export import quantize_int8, to_onnx
 from export.checkpoint import PyTorchModel
+from export.graph import FP32, INT8
 from export.precision_scores import accuracy_drop
 from export.speech import speech_windows
 from tests.support import tiny_checkpoints as tiny
@@ -106,8 +107,8 @@ def test_the_model_card_is_carried_over_and_extended_once(
 @pytest.mark.parametrize("seconds", [0.1, 0.73, 3.0, 8.0])
 def test_the_runtime_gives_pytorchs_probabilities(checkpoint, exported, seconds):
     reference = PyTorchModel.load(checkpoint)
-    fp32 = EmotionModel.load(exported, file_name=to_onnx.FP32)
-    int8 = EmotionModel.load(exported, file_name=to_onnx.INT8)
+    fp32 = EmotionModel.load(exported, file_name=FP32)
+    int8 = EmotionModel.load(exported, file_name=INT8)
     assert fp32.labels == int8.labels == reference.labels
     for window in speech_windows(SPEECH, round(seconds * 16_000), 3):
         logits = torch.from_numpy(reference.logits(reference.input_values(window)))
@@ -132,7 +133,7 @@ def test_optimum_loads_the_result(checkpoint, exported, file_name, tolerance):
 
 
 def test_what_int8_stores_as_int8(exported):
-    graph = onnx.load(exported / to_onnx.INT8).graph
+    graph = onnx.load(exported / INT8).graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
     operators = [node.op_type for node in graph.node]
     # Query, key, value, output and two feed-forward layers in each of 2 layers; the features'
@@ -209,7 +210,7 @@ def test_int8_that_loses_too_much_is_refused_and_fp32_kept(
         assert code == 0
         assert scores["pytorch"]["accuracy"] == 1
         assert scores["int8"]["accuracy"] >= 0.8
-        assert (output / to_onnx.INT8).is_file()
+        assert (output / INT8).is_file()
     capsys.readouterr()
 
     # With one weight in each row a thousand times larger, which leaves the others no step.
@@ -218,8 +219,8 @@ def test_int8_that_loses_too_much_is_refused_and_fp32_kept(
     assert "int8 loses" in capsys.readouterr().err
     assert scores["pytorch"]["accuracy"] == scores["fp32"]["accuracy"] == 1
     assert "int8" not in scores
-    assert not (output / to_onnx.INT8).exists()
-    assert to_onnx.INT8 not in ModelSettings.read(output).sha256
+    assert not (output / INT8).exists()
+    assert INT8 not in ModelSettings.read(output).sha256
     assert EmotionModel.load(output).file.name == "model.onnx"
 
 

@@ -11,6 +11,7 @@ from transformers import AutoModelForAudioClassification
 
 from emo_listen.errors import ModelError
 from export import to_onnx
+from export.graph import export_fp32
 from tests.support import tiny_checkpoints as tiny
 from train import dequantize
 from train.corpus.recordings import bundled_speech
@@ -50,7 +51,7 @@ def test_weights_come_back_within_rounding(checkpoint: Path, tmp_path: Path) -> 
 
 def test_another_graph_is_refused(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
-    to_onnx.export_fp32(checkpoint, tmp_path / "model")
+    export_fp32(checkpoint, tmp_path / "model")
     (tmp_path / "model/onnx/model.onnx").rename(tmp_path / "model" / dequantize.INT8)
     (tmp_path / "model" / dequantize.FILE_NAME).write_text("{}", encoding="utf-8")
     with pytest.raises(ModelError, match="not one that to_onnx"):
