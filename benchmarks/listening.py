@@ -52,7 +52,7 @@ from benchmarks.scoring.accuracy_tables import cell, print_table
 from benchmarks.scoring.card import add_write_card, check_card, write_card
 from benchmarks.scoring.diarization import Agreement, agreement
 from emo_listen import EmotionModel, SegmentEvent, WindowEvent
-from emo_listen.engine import Engine
+from emo_listen.engine import Engine, ListenOptions
 from emo_listen.events import Emit, Event, LabelEvent, ProvisionalEvent
 from emo_listen.model_settings import UNCERTAIN
 from train.corpus.places import need_corpus
@@ -259,14 +259,7 @@ def listen_to(
 
     That is the stream time by which the engine had the sound, and the time it then computed.
     """
-    engine = Engine(
-        model,
-        window=model.settings.window,
-        hop=model.settings.hop,
-        vad=vad,
-        emit=emit,
-        baseline=baseline,
-    )
+    engine = Engine(model, ListenOptions(vad=vad, emit=emit, baseline=baseline))
     events = []
     length = round(BLOCK * model.sampling_rate)
     for start in range(0, len(samples), length):

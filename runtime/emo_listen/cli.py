@@ -10,6 +10,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import version
 from types import FrameType
@@ -19,6 +20,7 @@ from emo_listen.commands.options import (
     MAX_CHANNELS,
     add_model_options,
     in_range,
+    listen_options,
 )
 from emo_listen.commands.outputs import add_output_options, open_sinks
 from emo_listen.commands.standard_streams import replace_closed_streams
@@ -129,7 +131,8 @@ def run(args: argparse.Namespace) -> int:
         print(list_input_devices())
         return 0
     model = EmotionModel.load(args.model, threads=args.threads)
-    baseline = open_reference(model, args.baseline)
+    options = listen_options(args)
+    options = replace(options, baseline=open_reference(model, options.baseline))
     source = open_source(
         args.device,
         sampling_rate=args.rate,
@@ -138,16 +141,8 @@ def run(args: argparse.Namespace) -> int:
     )
     any_label = False
     with _stopped_by_signals(source), open_sinks(args, source, model) as sinks:
-        listener = Listener(
-            source,
-            model=model,
-            window=args.window,
-            hop=args.hop,
-            vad=args.vad,
-            emit=sinks.emit,
-            status=sinks.status,
-            baseline=baseline,
-        )
+        options = replace(options, emit=sinks.emit, status=sinks.status)
+        listener = Listener(source, model=model, **vars(options))
         for event in listener:
             any_label = any_label or isinstance(event, LabelEvent)
             sinks.write(event)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ from emo_listen.events import (
 )
 from emo_listen.head import voice_temperature
 from emo_listen.model import MIN_SECONDS, EmotionModel
-from emo_listen.model_settings import UNCERTAIN, check_window_and_hop
+from emo_listen.model_settings import UNCERTAIN, ModelSettings, check_window_and_hop
 from emo_listen.resampled_vad import ResampledDetector
 from emo_listen.smoothing import MIN_LEAD, Smoother, softmax
 from emo_listen.sources.base import GapReason
@@ -60,6 +61,44 @@ RELAPSE = 0.1
 """Probability by which the confidence must fall short before a label becomes `uncertain` again."""
 
 
+@dataclass(frozen=True)
+class ListenOptions:
+    """How to listen to a stream: the keyword arguments of `listen`, `Listener` and the commands."""
+
+    window: float | None = None
+    """Length of sound for one prediction, in seconds, 0.1 to 60; the model's own where None."""
+
+    hop: float | None = None
+    """Time from the end of one window to the end of the next, in seconds, 0.05 to the window; the
+    model's own where None, or the window where that is shorter."""
+
+    vad: bool = True
+    """Whether to predict in speech only."""
+
+    emit: Emit = "segments"
+    """Which events with labels to emit."""
+
+    baseline: BaselineChoice = "auto"
+    """What the voice is judged relative to."""
+
+    status: bool = False
+    """Whether to add a status event every 0.1 seconds."""
+
+    def window_and_hop(self, settings: ModelSettings) -> tuple[float, float]:
+        """Return window and hop in seconds, with a model's `settings` for those not given.
+
+        Raises:
+            AudioInputError: one is out of range, or the hop is longer than the window.
+        """
+        window = settings.window if self.window is None else self.window
+        hop = min(settings.hop, window) if self.hop is None else self.hop
+        try:
+            check_window_and_hop(window, hop)
+        except ValueError as error:
+            raise AudioInputError(str(error)) from error
+        return window, hop
+
+
 class Region:
     """A stretch of speech that has not ended, and what is known of it."""
 
@@ -77,47 +116,32 @@ class Region:
 class Engine:
     """Turns one stream of mono samples into events."""
 
-    def __init__(
-        self,
-        model: EmotionModel,
-        *,
-        window: float,
-        hop: float,
-        vad: bool = True,
-        emit: Emit = "segments",
-        baseline: BaselineChoice = "auto",
-    ) -> None:
+    def __init__(self, model: EmotionModel, options: ListenOptions | None = None) -> None:
         """Prepare for a stream.
 
         Args:
-            model: what tells the emotions; its rate is that of the samples.
-            window: seconds that one prediction looks at.
-            hop: seconds from one window's end to the next.
-            vad: whether to compute and claim only where somebody speaks.
-            emit: which events are wanted.
-            baseline: what the voice is judged relative to.
+            model: The model, whose sampling rate the samples have.
+            options: How to listen; all but `status` is used.
 
         Raises:
             BaselineError: `baseline` cannot be used with this model.
-            AudioInputError: `window` or `hop` is unusable.
+            AudioInputError: `window` or `hop` is out of range.
         """
-        try:
-            check_window_and_hop(window, hop)
-        except ValueError as error:
-            raise AudioInputError(str(error)) from error
+        options = options or ListenOptions()
+        window, hop = options.window_and_hop(model.settings)
         self._model = model
         self._rate = model.sampling_rate
         self._labels = model.labels
         self._window = round(window * self._rate)
         self._hop = max(1, round(hop * self._rate))
-        first = FIRST_WINDOW if vad else FIRST_WINDOW_WITHOUT_VAD
+        first = FIRST_WINDOW if options.vad else FIRST_WINDOW_WITHOUT_VAD
         self._first = min(self._window, round(first * self._rate))
-        self._emit = emit
-        self._reference = open_reference(model, baseline)
+        self._emit = options.emit
+        self._reference = open_reference(model, options.baseline)
         self._detector: SpeechDetector | None = None
-        if vad and self._rate == VAD_RATE:
+        if options.vad and self._rate == VAD_RATE:
             self._detector = SpeechDetector()
-        elif vad:
+        elif options.vad:
             self._detector = ResampledDetector(self._rate)
         self._pieces: deque[NDArray[np.float32]] = deque()
         self._held = 0

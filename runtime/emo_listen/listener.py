@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from emo_listen.audio import Resampler
 from emo_listen.baselines.references import BaselineChoice
-from emo_listen.engine import Engine
+from emo_listen.engine import Engine, ListenOptions
 from emo_listen.errors import AudioInputError, ListenerError
 from emo_listen.events import Emit, Event, StatusEvent, WarningEvent
 from emo_listen.model import MIN_SECONDS, EmotionModel
@@ -70,15 +70,14 @@ class Listener:
         """Open the source and the model; takes, and raises, what `listen` does."""
         if not isinstance(model, EmotionModel):
             model = EmotionModel.load(model)
-        window = model.settings.window if window is None else window
-        hop = min(model.settings.hop, window) if hop is None else hop
-        self._engine = Engine(model, window=window, hop=hop, vad=vad, emit=emit, baseline=baseline)
+        options = ListenOptions(window, hop, vad, emit, baseline, status)
+        self._engine = Engine(model, options)
         if isinstance(device, str | int | Path):
             device = open_source(device, sampling_rate=sampling_rate)
         check_source(device)
         self.model = model
         self.source = device
-        self._status = status
+        self._status = options.status
         self._used = False
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None

@@ -12,7 +12,7 @@ import pytest
 
 from emo_listen import EmotionModel, GapEvent, ProvisionalEvent, SegmentEvent, WindowEvent
 from emo_listen.audio import load_audio
-from emo_listen.engine import FIRST_WINDOW, MIN_SEGMENT, Engine
+from emo_listen.engine import FIRST_WINDOW, MIN_SEGMENT, Engine, ListenOptions
 from emo_listen.errors import AudioInputError
 from emo_listen.events import Event, LabelEvent
 from emo_listen.model import Output
@@ -35,7 +35,7 @@ def heard(engine: Engine, samples: np.ndarray, block: int = 320) -> list[Event]:
 
 
 def engine_of(model: EmotionModel, **options) -> Engine:
-    return Engine(model, **{"window": 3.0, "hop": 0.5, **options})
+    return Engine(model, ListenOptions(**{"window": 3.0, "hop": 0.5, **options}))
 
 
 def of_kind(events: Sequence[Event], kind: type) -> list:

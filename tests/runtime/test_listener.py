@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import inspect
 import os
 import threading
 from collections.abc import Iterator
@@ -24,8 +25,10 @@ from emo_listen import (
     listen,
 )
 from emo_listen.audio import load_audio
+from emo_listen.engine import ListenOptions
 from emo_listen.errors import AudioFileError, AudioInputError, ListenerError
 from emo_listen.events import Event, LabelEvent
+from emo_listen.model_settings import ModelSettings
 from emo_listen.sources.base import Gap
 from emo_listen.sources.pcm_stream import PcmStream
 
@@ -412,3 +415,18 @@ def test_a_stalled_pipe_can_be_stopped(bundled_model: EmotionModel) -> None:
         listener.stop()
         listener.join(timeout=60)
         assert not any(thread.name == "emo-listen" for thread in threading.enumerate())
+
+
+def test_listen_and_listener_take_the_same_options() -> None:
+    options = {field.name: field.default for field in dataclasses.fields(ListenOptions)}
+    for function in (listen, Listener):
+        parameters = inspect.signature(function).parameters
+        taken = {name: p.default for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
+        assert taken == {"model": None, "sampling_rate": 16000} | options
+
+
+def test_options_not_given_are_the_models() -> None:
+    settings = ModelSettings(window=2.0, hop=0.5)
+    assert ListenOptions().window_and_hop(settings) == (2.0, 0.5)
+    assert ListenOptions(window=0.3).window_and_hop(settings) == (0.3, 0.3)
+    assert ListenOptions(hop=0.1).window_and_hop(settings) == (2.0, 0.1)

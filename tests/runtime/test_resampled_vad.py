@@ -9,14 +9,14 @@ import pytest
 
 from emo_listen import EmotionModel, SegmentEvent
 from emo_listen.audio import load_audio
-from emo_listen.engine import Engine
+from emo_listen.engine import Engine, ListenOptions
 from emo_listen.events import Event
 from tests.support.tiny_models import write_head_model
 
 
 def heard(model: EmotionModel, samples: np.ndarray, block: int) -> list[Event]:
     """Events of `samples` with a gap in their middle, given in blocks."""
-    engine = Engine(model, window=2.0, hop=0.5, emit="all", baseline="off")
+    engine = Engine(model, ListenOptions(2.0, 0.5, emit="all", baseline="off"))
     events: list[Event] = []
     for part in np.array_split(samples, 2):
         for start in range(0, len(part), block):

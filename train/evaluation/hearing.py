@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from emo_listen import EmotionModel, SegmentEvent, WindowEvent
 from emo_listen.baselines.references import BaselineChoice
-from emo_listen.engine import Engine
+from emo_listen.engine import Engine, ListenOptions
 from emo_listen.errors import CorpusError
 from emo_listen.events import Event, LabelEvent
 from train.corpus.recordings import Clip, check_labels
@@ -88,10 +88,7 @@ def events_of(
         window: seconds that one prediction looks at; the model's own where None.
         baseline: what the voice is judged relative to.
     """
-    settings = model.settings
-    window = settings.window if window is None else window
-    hop = min(settings.hop, window)
-    engine = Engine(model, window=window, hop=hop, emit="all", baseline=baseline)
+    engine = Engine(model, ListenOptions(window, emit="all", baseline=baseline))
     events: list[Event] = []
     length = round(BLOCK * model.sampling_rate)
     for start in range(0, len(samples), length):

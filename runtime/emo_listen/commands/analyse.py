@@ -20,9 +20,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from emo_listen.baselines.references import open_reference
 from emo_listen.commands.grouping import group_digest, group_files, grouping
 from emo_listen.commands.journal import Journal, LinesOnStandardOutput
-from emo_listen.commands.options import add_model_options, in_range, one_kind_of_row
+from emo_listen.commands.options import (
+    add_model_options,
+    in_range,
+    listen_options,
+    one_kind_of_row,
+)
 from emo_listen.commands.sound_files import find_sound_files
-from emo_listen.commands.workers import Hearing, analyse_files
+from emo_listen.commands.workers import analyse_files
+from emo_listen.engine import ListenOptions
 from emo_listen.errors import BaselineError, OutputError
 from emo_listen.events import Emit, LabelEvent, SegmentEvent, WindowEvent
 from emo_listen.model import EmotionModel
@@ -103,19 +109,18 @@ def run(args: argparse.Namespace) -> int:
     form = None if output is None else _check_output(output, args.emit)
     files, unreadable = find_sound_files(args.paths)
     model = EmotionModel.load(args.model)
-    window = model.settings.window if args.window is None else args.window
-    hop = min(model.settings.hop, window) if args.hop is None else args.hop
-    open_reference(model, args.baseline)
+    options = listen_options(args)
+    open_reference(model, options.baseline)
     if args.group_by and (args.baseline != "auto" or model.head is None):
         raise BaselineError("--group-by needs --baseline auto, and a model that takes a baseline")
-    hearing = Hearing(args.model, window, hop, args.vad, args.emit, args.baseline)
-    header = _header(model, hearing, args.group_by)
+    header = _header(model, options, args.group_by)
+    worker_args = (args.model, options, args.jobs)
     groups = group_files(files, grouping(args.group_by)) if args.group_by else [[f] for f in files]
     if output is None:
-        return _analyse(groups, unreadable, LinesOnStandardOutput(header), hearing, args.jobs)
+        return _analyse(groups, unreadable, LinesOnStandardOutput(header), *worker_args)
     path = output if form == "jsonl" else output.with_name(output.name + ".journal")
     journal = Journal(path, header)
-    code = _analyse(groups, unreadable, journal, hearing, args.jobs)
+    code = _analyse(groups, unreadable, journal, *worker_args)
     if code == INTERRUPTED:
         print("Give the same command again to go on from here.", file=sys.stderr)
         return code
@@ -134,7 +139,8 @@ def _analyse(
     groups: list[list[str]],
     unreadable: dict[str, str],
     results: Journal | LinesOnStandardOutput,
-    hearing: Hearing,
+    model: Path | None,
+    options: ListenOptions,
     jobs: int,
 ) -> int:
     """Analyse what the results lack; return the exit code."""
@@ -142,7 +148,7 @@ def _analyse(
         print(f"{folder} {reason}", file=sys.stderr)
         results.append(None, {"type": "error", "file": folder, "error": f"{folder} {reason}"})
     try:
-        failed = _analyse_missing(groups, results, hearing, jobs)
+        failed = _analyse_missing(groups, results, model, options, jobs)
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return INTERRUPTED
@@ -150,7 +156,11 @@ def _analyse(
 
 
 def _analyse_missing(
-    groups: list[list[str]], results: Journal | LinesOnStandardOutput, hearing: Hearing, jobs: int
+    groups: list[list[str]],
+    results: Journal | LinesOnStandardOutput,
+    model: Path | None,
+    options: ListenOptions,
+    jobs: int,
 ) -> int:
     """Analyse the groups that the results lack; return how many files cannot be read."""
     states = {file: _state(file) for group in groups for file in group}
@@ -183,7 +193,7 @@ def _analyse_missing(
         tempfile.TemporaryDirectory(prefix="emo-listen-") as folder,
         Progress(*columns, console=console, disable=quiet) as bar,
         contextlib.closing(
-            analyse_files(lacking, hearing=hearing, jobs=jobs, folder=Path(folder))
+            analyse_files(lacking, model=model, options=options, jobs=jobs, folder=Path(folder))
         ) as reports,
     ):
         total = sum(states[file]["size"] for file in missing)
@@ -227,19 +237,20 @@ def _is_done(closing: dict[str, Any] | None, state: dict[str, Any]) -> bool:
     return closing is not None and {**closing, **state, "type": "file"} == closing
 
 
-def _header(model: EmotionModel, hearing: Hearing, group_by: str | None) -> dict[str, Any]:
-    baseline = hearing.baseline
-    if baseline not in ("auto", "off"):
+def _header(model: EmotionModel, options: ListenOptions, group_by: str | None) -> dict[str, Any]:
+    window, hop = options.window_and_hop(model.settings)
+    baseline = options.baseline
+    if isinstance(baseline, str) and baseline not in ("auto", "off"):
         baseline = file_sha256(Path(baseline))
     return {
         "type": "analysis",
         "version": version("emo-listen"),
         "model": model.name,
         "sha256": file_sha256(model.file),
-        "window": hearing.window,
-        "hop": hearing.hop,
-        "vad": hearing.vad,
-        "emit": hearing.emit,
+        "window": window,
+        "hop": hop,
+        "vad": options.vad,
+        "emit": options.emit,
         "baseline": baseline,
         "group_by": group_by,
     }

@@ -7,11 +7,14 @@ import contextlib
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from emo_listen.errors import OutputError
 from emo_listen.events import Emit
 from emo_listen.model_settings import MAX_WINDOW, MIN_HOP, MIN_WINDOW
+
+if TYPE_CHECKING:
+    from emo_listen.engine import ListenOptions
 
 MAX_CHANNELS = 64
 """Most channels of PCM that can be asked for."""
@@ -23,7 +26,7 @@ T = TypeVar("T", int, float)
 
 
 def add_model_options(parser: argparse._ActionsContainer) -> None:
-    """Add what tells which model hears what: the arguments of `listen`."""
+    """Add `--model` and the options that `listen_options` reads."""
     parser.add_argument(
         "--model", type=Path, metavar="DIR", help="folder of a model (default: the bundled one)"
     )
@@ -60,6 +63,13 @@ def add_model_options(parser: argparse._ActionsContainer) -> None:
         help=f"time from one look to the next: {MIN_HOP:g} to the window (default: the model's "
         "own)",
     )
+
+
+def listen_options(args: argparse.Namespace) -> ListenOptions:
+    """Return what `add_model_options` added, as options of `listen`."""
+    from emo_listen.engine import ListenOptions
+
+    return ListenOptions(args.window, args.hop, args.vad, args.emit, args.baseline)
 
 
 def one_kind_of_row(table: str, emit: Emit) -> None:

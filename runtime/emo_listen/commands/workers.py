@@ -15,15 +15,15 @@ import signal
 import time
 import uuid
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from emo_listen.baselines.references import BaselineChoice
 from emo_listen.baselines.two_passes import FirstPass, SecondPass, voice_of
+from emo_listen.engine import ListenOptions
 from emo_listen.errors import EmoListenError, OutputError
-from emo_listen.events import Emit, Event, ProvisionalEvent, StatusEvent
+from emo_listen.events import Event, ProvisionalEvent, StatusEvent
 from emo_listen.listener import listen
 from emo_listen.model import EmotionModel
 from emo_listen.sinks.jsonl import event_row
@@ -38,29 +38,6 @@ FIRST_PASS = 0.8
 STALLED_SECONDS = 600.0
 """Time without such a report after which a process is ended, in seconds: a hundred times what the
 slowest model takes for two seconds of sound on a slow device."""
-
-
-@dataclass(frozen=True)
-class Hearing:
-    """What every file is heard with: the arguments of `listen`."""
-
-    model: Path | None
-    """Folder of the model; the bundled one where None."""
-
-    window: float
-    """Sound that the model looks at, at once, in seconds."""
-
-    hop: float
-    """Time from one look to the next, in seconds."""
-
-    vad: bool
-    """Whether speech is detected first."""
-
-    emit: Emit
-    """Which labels are kept."""
-
-    baseline: str = "auto"
-    """What a group is judged relative to: `auto` for the voice in it, `off`, or a file."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +81,12 @@ class _Worker:
 
 
 def analyse_files(
-    groups: Sequence[Sequence[str]], *, hearing: Hearing, jobs: int, folder: Path
+    groups: Sequence[Sequence[str]],
+    *,
+    model: Path | None,
+    options: ListenOptions,
+    jobs: int,
+    folder: Path,
 ) -> Generator[Progress, None, None]:
     """Analyse files in parallel; yield how far each has come.
 
@@ -112,7 +94,8 @@ def analyse_files(
 
     Args:
         groups: The sound files; with `baseline` `auto`, those of a group are of one voice.
-        hearing: What they are heard with.
+        model: Folder of the model; the bundled one where None.
+        options: How to listen to each file.
         jobs: Processes, each of one thread.
         folder: Where the events of files are kept until they are taken.
 
@@ -126,7 +109,7 @@ def analyse_files(
 
     def start() -> None:
         ours, theirs = context.Pipe()
-        process = context.Process(target=_work, args=(theirs, hearing, folder), daemon=True)
+        process = context.Process(target=_work, args=(theirs, model, options, folder), daemon=True)
         with _safe_import_path():
             process.start()
         theirs.close()
@@ -193,24 +176,30 @@ def _is_stalled(worker: _Worker) -> bool:
     return time.monotonic() - worker.reported > STALLED_SECONDS
 
 
-def _work(connection: Connection, hearing: Hearing, folder: Path) -> None:
+def _work(
+    connection: Connection, model_folder: Path | None, options: ListenOptions, folder: Path
+) -> None:
     """Analyse the files whose names come, until no more come or the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us.
-    model = EmotionModel.load(hearing.model)
+    model = EmotionModel.load(model_folder)
     try:
         while files := connection.recv():
-            _analyse_group(files, connection, model, hearing, folder)
+            _analyse_group(files, connection, model, options, folder)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # The parent was killed: what was not finished is done by the next run.
 
 
 def _analyse_group(
-    files: list[str], connection: Connection, model: EmotionModel, hearing: Hearing, folder: Path
+    files: list[str],
+    connection: Connection,
+    model: EmotionModel,
+    options: ListenOptions,
+    folder: Path,
 ) -> None:
     """Analyse files, with `auto` in two passes: for the voice's baseline, and relative to it."""
-    if hearing.baseline != "auto" or model.head is None:
+    if options.baseline != "auto" or model.head is None:
         for file in files:
-            _analyse(file, connection, model, hearing, folder, hearing.baseline)
+            _analyse(file, connection, model, options, folder)
         return
     passes = {}
     for file in files:
@@ -218,20 +207,20 @@ def _analyse_group(
         passes[file] = FirstPass(model)
         # What is wrong with a file, the second pass tells.
         with contextlib.suppress(EmoListenError, MemoryError):
-            for _ in _hear(AudioFile(file), file, connection, model, hearing, passes[file]):
+            first_pass = replace(options, baseline=passes[file])
+            for _ in _hear(AudioFile(file), file, connection, model, first_pass):
                 pass
-    voice = voice_of(model, passes.values())
+    second_pass = replace(options, baseline=voice_of(model, passes.values()))
     for file, heard in passes.items():
-        _analyse(file, connection, SecondPass(model, heard), hearing, folder, voice)
+        _analyse(file, connection, SecondPass(model, heard), second_pass, folder)
 
 
 def _analyse(
     file: str,
     connection: Connection,
     model: EmotionModel,
-    hearing: Hearing,
+    options: ListenOptions,
     folder: Path,
-    baseline: BaselineChoice,
 ) -> None:
     """Hear a file, keep its events in `folder`, and tell the parent."""
     source: AudioFile | None = None
@@ -241,7 +230,7 @@ def _analyse(
         with events.open("w", encoding="utf-8") as lines:
             try:
                 source = AudioFile(file)
-                for event in _hear(source, file, connection, model, hearing, baseline):
+                for event in _hear(source, file, connection, model, options):
                     if not isinstance(event, ProvisionalEvent):
                         row = {"type": event.type, "file": file, **event_row(event)}
                         lines.write(json.dumps(row) + "\n")
@@ -261,25 +250,16 @@ def _hear(
     file: str,
     connection: Connection,
     model: EmotionModel,
-    hearing: Hearing,
-    baseline: BaselineChoice,
+    options: ListenOptions,
 ) -> Iterator[Event]:
     """Yield a file's events but status, by which the parent is told how far it is."""
-    if isinstance(baseline, FirstPass):
+    if isinstance(options.baseline, FirstPass):
         done, part = 0.0, FIRST_PASS
     else:
         done, part = (FIRST_PASS, 1 - FIRST_PASS) if isinstance(model, SecondPass) else (0.0, 1.0)
     reported = 0.0
-    for event in listen(
-        source,
-        model=model,
-        window=hearing.window,
-        hop=hearing.hop,
-        vad=hearing.vad,
-        emit=hearing.emit,
-        baseline=baseline,
-        status=True,
-    ):
+    options = replace(options, status=True)
+    for event in listen(source, model=model, **vars(options)):
         if not isinstance(event, StatusEvent):
             yield event
         elif event.time - reported >= PROGRESS_SECONDS:

@@ -12,7 +12,7 @@ import pytest
 from emo_listen import Baseline, EmotionModel, SegmentEvent, WindowEvent, listen
 from emo_listen.audio import load_audio
 from emo_listen.baselines.references import FixedReference
-from emo_listen.engine import Engine
+from emo_listen.engine import Engine, ListenOptions
 from emo_listen.errors import AudioInputError, BaselineError, ModelError
 from emo_listen.events import Event, LabelEvent
 from emo_listen.head import Head, voice_temperature
@@ -227,7 +227,7 @@ def test_the_running_baseline_depends_on_the_samples_alone(
     samples = load_audio(sample_file, RATE)
 
     def heard(block: int) -> list[Event]:
-        engine = Engine(model, window=3.0, hop=0.5, vad=vad, emit="segments", baseline="auto")
+        engine = Engine(model, ListenOptions(3.0, 0.5, vad))
         events: list[Event] = []
         for start in range(0, len(samples), block):
             events += engine.push(samples[start : start + block])

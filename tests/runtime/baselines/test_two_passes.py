@@ -15,7 +15,8 @@ from emo_listen.audio import load_audio
 from emo_listen.baselines.two_passes import FirstPass, SecondPass, voice_of
 from emo_listen.cli import main
 from emo_listen.commands.grouping import group_files, grouping
-from emo_listen.commands.workers import Hearing, analyse_files
+from emo_listen.commands.workers import analyse_files
+from emo_listen.engine import ListenOptions
 from tests.support.tiny_models import HEAD, write_head_model
 
 RATE = 16000
@@ -117,8 +118,9 @@ def test_groups_are_named_by_folder_or_pattern() -> None:
 def test_a_process_that_dies_costs_one_file_of_a_group(folder: Path, tmp_path: Path) -> None:
     files = ["talks/a/1.wav", "talks/a/2.wav"]
     finished: dict[str, str | None] = {}
-    hearing = Hearing(folder, 3.0, 0.5, True, "segments")
-    for report in analyse_files([files], hearing=hearing, jobs=1, folder=tmp_path):
+    for report in analyse_files(
+        [files], model=folder, options=ListenOptions(), jobs=1, folder=tmp_path
+    ):
         if not finished and not report.done:
             (worker,) = multiprocessing.active_children()
             worker.kill()

@@ -22,7 +22,8 @@ from emo_listen.baselines.references import BaselineChoice
 from emo_listen.baselines.two_passes import FirstPass, voice_of
 from emo_listen.cli import main
 from emo_listen.commands.sound_files import find_sound_files
-from emo_listen.commands.workers import Hearing, analyse_files
+from emo_listen.commands.workers import analyse_files
+from emo_listen.engine import ListenOptions
 from emo_listen.events import Emit
 from emo_listen.sinks.jsonl import event_row
 
@@ -186,9 +187,10 @@ def test_a_process_that_dies_costs_one_file(tmp_path: Path, sample_file: Path) -
     files = []
     for number in range(3):
         files.append(str(shutil.copy(sample_file, tmp_path / f"{number}.ogg")))
-    hearing = Hearing(None, 3.0, 0.5, True, "segments")
     finished: dict[str, str | None] = {}
-    reports = analyse_files([[file] for file in files], hearing=hearing, jobs=1, folder=tmp_path)
+    reports = analyse_files(
+        [[file] for file in files], model=None, options=ListenOptions(), jobs=1, folder=tmp_path
+    )
     for report in reports:
         if not finished and not report.done:
             (worker,) = multiprocessing.active_children()

@@ -22,6 +22,7 @@ from emo_listen.audio import load_audio
 from emo_listen.cli import main
 from emo_listen.commands import workers
 from emo_listen.commands.sound_files import find_sound_files
+from emo_listen.engine import ListenOptions
 from emo_listen.errors import OutputError
 
 RATE = 16000
@@ -236,9 +237,8 @@ def test_names_that_are_not_utf_8_are_written(
 
 def test_a_full_disk_is_no_fault_of_the_file(talk: Path, tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir()
-    hearing = workers.Hearing(None, 3.0, 0.5, True, "segments")
     reports = workers.analyse_files(
-        [[str(talk)]], hearing=hearing, jobs=1, folder=tmp_path / "absent"
+        [[str(talk)]], model=None, options=ListenOptions(), jobs=1, folder=tmp_path / "absent"
     )
     with pytest.raises(OutputError, match="absent cannot be written: No such file or directory"):
         list(reports)
@@ -248,10 +248,9 @@ def test_a_process_that_stalls_costs_one_file(
     talk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = [str(shutil.copy(talk, f"talks/{number}.wav")) for number in range(2)]
-    hearing = workers.Hearing(None, 3.0, 0.5, True, "segments")
     errors: dict[str, str | None] = {}
     for report in workers.analyse_files(
-        [[f] for f in files], hearing=hearing, jobs=1, folder=tmp_path
+        [[f] for f in files], model=None, options=ListenOptions(), jobs=1, folder=tmp_path
     ):
         if report.done:
             errors[report.file] = report.error
