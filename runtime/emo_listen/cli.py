@@ -46,7 +46,7 @@ EPILOG = """\
 commands:
   emo-listen analyse PATH...          analyse files and folders in parallel
   emo-listen doctor                   check the installation and the microphone
-  emo-listen enroll --output me.json  record your normal voice as a baseline
+  emo-listen enroll --output me.json  record your ordinary speech as a baseline
 
 examples:
   emo-listen                          listen to the default microphone

@@ -1,8 +1,8 @@
-"""A model's linear head: from the baseline of a voice to the shift of its logits.
+"""A model's linear head, which turns the baseline of a voice into a shift of the logits.
 
-A model with a head returns, beside its logits, an `embedding`. Its logits are
-`weight @ (embedding - population) + bias`. Those relative to another baseline follow without a
-second run: `logits - weight @ (baseline - population)`.
+A model with a head also returns an `embedding`. Its logits are
+`weight @ (embedding - population) + bias`. The logits relative to another baseline need no second
+run: they are `logits - weight @ (baseline - population)`.
 """
 
 from __future__ import annotations
@@ -20,53 +20,53 @@ NEUTRAL = "neutral"
 """Label of ordinary speech."""
 
 NEUTRAL_PRIOR = 0.8
-"""Share of speech that is neutral where a head states no `prior`; the other labels share the rest.
-An assumption: most speech is ordinary."""
+"""Share of neutral speech if a head has no `prior`; the other labels share the rest equally.
+An assumption: most speech is neutral."""
 
 CLASS_OFFSET = 3.0
-"""Logit by which speech of a class exceeds neutral speech of the same voice where a head states no
+"""Logit difference between an emotion and neutral speech of the same voice if a head has no
 `class_offsets`. An assumption: e^3 = 20 to 1."""
 
-LARGEST = 1e6
-"""Largest number of a head, far above any that is trained; products of it cannot overflow."""
+MAX_VALUE = 1e6
+"""Largest absolute value in a head, far above any trained one; its products cannot overflow."""
 
 SPEAKER_DEVIATION = 1.0
-"""Standard deviation between speakers of each logit of ordinary speech where a head states no
+"""Standard deviation between speakers of each logit of ordinary speech if a head has no
 `speaker_covariance`. An assumption."""
 
 NOISE_DEVIATION = 1.5
-"""Standard deviation within a speaker and class of each logit of one window where a head states no
+"""Standard deviation within a speaker and class of each logit of one window if a head has no
 `noise_covariance`. An assumption."""
 
-
-LEAST_PRIOR = 1e-6
-"""Share that the rarest class has at least."""
+MIN_PRIOR = 1e-6
+"""Smallest share of a class."""
 
 DOUBT = 0.5
-"""How much of what voices differ by counts as noise in the logits of a voice that is little known.
-Of ordinary readers (LibriSpeech validation) 0.021 of the time is called an emotion with 0, 0.013
-with 0.5 and 1; the first clip of a stream of EMO-DB is told rightly in 0.67, 0.64 and 0.63."""
+"""Weight of the variance between voices, relative to the noise of the logits, for a voice that is
+not yet known. With 0, 0.5 and 1, readers of LibriSpeech (validation) are labelled an emotion for
+0.021, 0.013 and 0.013 of the time, and the first clip of a stream of EMO-DB is labelled correctly
+in 0.67, 0.64 and 0.63 of the cases."""
 
 
 def voice_temperature(unknown: float) -> float:
-    """Return what a voice's logits are divided by, beside the model's temperature.
+    """Return the divisor of a voice's logits, in addition to the model's temperature.
 
-    The model's temperature is that of a voice of which nothing is known. The better a voice is
-    known, the more its logits say, and the less the prior counts (moderated outputs: MacKay 1992,
-    "The evidence framework applied to classification networks").
+    The model's temperature is for an unknown voice. The better a voice is known, the more its
+    logits count, and the less the prior does (moderated outputs: MacKay 1992, "The evidence
+    framework applied to classification networks").
 
     Args:
-        unknown: share of what voices differ by that is unknown of this one, 0 to 1.
+        unknown: Share of the variation between voices that is still unknown for this one, 0 to 1.
 
     Returns:
-        0.82 for a voice that is known, 1 for one that is not.
+        0.82 for a known voice, up to 1 for an unknown one.
     """
     return math.sqrt((1 + DOUBT * unknown) / (1 + DOUBT))
 
 
 @dataclass(frozen=True)
 class Head:
-    """The numbers of a linear head, and what is known of voices in the space of its logits."""
+    """The parameters of a linear head, and statistics of voices in the space of its logits."""
 
     weight: NDArray[np.float64]
     """(n_labels, n): from embeddings to logits."""
@@ -78,31 +78,31 @@ class Head:
     """(n,): mean embedding of ordinary speech over speakers, the baseline inside the graph."""
 
     class_offsets: NDArray[np.float64]
-    """(n_labels, n_labels): row c is the mean logit shift of class c's speech relative to the same
-    speaker's ordinary speech."""
+    """(n_labels, n_labels): row c is the mean difference in logits between speech of class c and
+    the same speaker's ordinary speech."""
 
     speaker_covariance: NDArray[np.float64]
-    """(n_labels, n_labels): of the logit shift of ordinary speech between speakers."""
+    """(n_labels, n_labels): covariance between speakers of the logits of ordinary speech."""
 
     noise_covariance: NDArray[np.float64]
-    """(n_labels, n_labels): of the logits of one whole window within a speaker and class."""
+    """(n_labels, n_labels): covariance of a full window's logits within a speaker and class."""
 
     prior: NDArray[np.float64]
-    """(n_labels,): share of each class in streams as they are; adds up to 1. The logits themselves
-    take all classes for equally frequent, as they are among acted clips."""
+    """(n_labels,): share of each class in real streams; sums to 1. The logits themselves assume
+    equally frequent classes, as in the acted clips of the training data."""
 
     @property
     def size(self) -> int:
-        """Number of values of an embedding."""
+        """Length of an embedding."""
         return len(self.population)
 
     @property
     def log_prior(self) -> NDArray[np.float64]:
-        """Logarithm (n_labels,) of `prior`, finite: what a listener adds to the scaled logits."""
-        return np.log(np.maximum(self.prior, LEAST_PRIOR))
+        """Finite logarithm (n_labels,) of `prior`, which a listener adds to the scaled logits."""
+        return np.log(np.maximum(self.prior, MIN_PRIOR))
 
     def shift(self, embedding: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Logits (n_labels,) to take off for a baseline (n,) other than the population's."""
+        """Return the logits (n_labels,) to subtract for a voice's baseline (n,)."""
         return self.weight @ (embedding.astype(np.float64) - self.population)
 
     @classmethod
@@ -110,12 +110,12 @@ class Head:
         """Read `head` of `emo_listen.json`.
 
         Args:
-            values: `weight`, `bias` and `population`, and optionally the other fields, for which
-                the constants of this module stand in.
+            values: `weight`, `bias` and `population`; the other fields are optional and default
+                to the constants of this module.
             labels: The model's labels, in the order of the logits.
 
         Raises:
-            ModelError: a field is absent, or not of the right shape, or not finite.
+            ModelError: a field is missing, has the wrong shape, or is not finite.
         """
         n_labels = len(labels)
         bias = _array(values, "bias", (n_labels,))
@@ -135,7 +135,7 @@ class Head:
         for name in ("speaker_covariance", "noise_covariance"):
             _check_covariance(name, arrays[name])
         if not ((arrays["prior"] >= 0).all() and arrays["prior"].sum() > 0):
-            raise ModelError("emo_listen.json: head.prior must hold shares of 0 or more")
+            raise ModelError("emo_listen.json: head.prior must not be negative or all zero")
         arrays["prior"] = arrays["prior"] / arrays["prior"].sum()
         return cls(weight=weight, bias=bias, population=population, **arrays)
 
@@ -156,7 +156,7 @@ def _prior(n_labels: int, neutral: int | None) -> NDArray[np.float64]:
 
 
 def _array(values: dict[str, Any], name: str, shape: tuple[int | None, ...]) -> NDArray[np.float64]:
-    """Return a field as an array of `shape`, whose None is any length from 1 up."""
+    """Return a field as an array of `shape`; None is any length from 1."""
     wanted = ", ".join("n" if length is None else str(length) for length in shape)
     try:
         array = np.array(values.get(name), dtype=np.float64)
@@ -170,9 +170,9 @@ def _array(values: dict[str, Any], name: str, shape: tuple[int | None, ...]) -> 
         raise ModelError(
             f"emo_listen.json: head.{name} has the shape {array.shape}, not ({wanted})"
         )
-    if not (np.abs(array) <= LARGEST).all():
+    if not (np.abs(array) <= MAX_VALUE).all():
         raise ModelError(
-            f"emo_listen.json: head.{name} holds values that are not finite, or above {LARGEST:g}"
+            f"emo_listen.json: head.{name} holds values that are not finite or above {MAX_VALUE:g}"
         )
     return array
 
@@ -181,4 +181,4 @@ def _check_covariance(name: str, matrix: NDArray[np.float64]) -> None:
     scale = np.abs(matrix).max()
     symmetric = np.allclose(matrix, matrix.T, atol=1e-6 * scale)
     if not symmetric or np.linalg.eigvalsh(matrix).min() < -1e-6 * scale or scale == 0:
-        raise ModelError(f"emo_listen.json: head.{name} is not a covariance")
+        raise ModelError(f"emo_listen.json: head.{name} is not a covariance matrix")

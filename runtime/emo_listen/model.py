@@ -1,4 +1,4 @@
-"""EmotionModel: one onnxruntime session; samples -> Prediction."""
+"""`EmotionModel`: runs a network in onnxruntime and turns its logits into a `Prediction`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from emo_listen.baselines.baseline import Baseline
 
 BUNDLED_MODEL = Path(__file__).parent / "models" / "hubert-compact"
-"""The model that the package brings."""
+"""The model in the package."""
 
 MODEL_FILES = (
     "onnx/model_quantized.onnx",
@@ -35,36 +35,38 @@ MODEL_FILES = (
     "model_quantized.onnx",
     "model.onnx",
 )
-"""Where a model folder keeps its network, the first that exists being used."""
+"""Paths of the network in a model folder; the first one that exists is used."""
 
 LOGITS, EMBEDDING = "logits", "embedding"
-"""Names of a network's outputs; that of the logits may differ where there is one output alone."""
+"""Names of a network's outputs; if there is only one, it is the logits, whatever its name."""
 
-TRIAL_SOUND, TRIAL_SECONDS = 0.5, 30.0
-"""Sound that a network is tried with when it is loaded, and the longest that this may take, in
-seconds. The bundled model takes 0.005 s, HuBERT-large fp32 0.3 s."""
+TEST_SOUND_SECONDS = 0.5
+"""Length of the sound that a network is tested with when it is loaded, in seconds."""
+
+TEST_TIME_LIMIT = 30.0
+"""Time limit for this test, in seconds. The bundled model takes 0.005 s, HuBERT-large 0.3 s."""
 
 MIN_SECONDS = 0.1
-"""Shortest sound that any model is given, in seconds."""
+"""Shortest sound that a model accepts, in seconds."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """What the network itself returns for one stretch of sound."""
+    """Raw output of the network for one piece of sound."""
 
     logits: NDArray[np.float64]
     """(n_labels,), relative to the population's baseline, before the temperature."""
 
     embedding: NDArray[np.float32] | None
-    """(n,), where the model has a head; else None."""
+    """(n,) if the model has a head, else None."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model hears in one stretch of sound."""
+    """A model's prediction for one piece of sound."""
 
     label: str
-    """The most probable emotion, or `uncertain` where it is not probable enough."""
+    """The most probable emotion, or `uncertain` if it is not probable enough."""
 
     top_label: str
     """The most probable emotion."""
@@ -73,23 +75,23 @@ class Prediction:
     """Probability of `top_label`, 0 to 1."""
 
     scores: dict[str, float]
-    """Probability of every label, 0 to 1, in the model's order; they sum to 1."""
+    """Probability of every label, 0 to 1, in the model's order; sums to 1."""
 
     embedding: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
-    """(n,), of which the mean over a voice's ordinary speech is its baseline; None where the model
-    takes no baseline."""
+    """(n,); its mean over a voice's ordinary speech is the voice's baseline. None if the model does
+    not support baselines."""
 
 
 class EmotionModel:
-    """An audio classifier in ONNX, with the labels and the sampling rate it was trained with.
+    """An ONNX audio classifier with its labels, sampling rate and settings.
 
     Attributes:
         name: Name of the model's folder.
         file: Path of the network.
         labels: Names of the classes, in the order of the logits.
-        sampling_rate: Rate of the sound that the network takes, in Hz.
+        sampling_rate: Sampling rate of the network's input, in Hz.
         settings: The folder's `emo_listen.json`, or its defaults.
-        head: What a baseline is used with; None where the model takes none.
+        head: The linear head; None if the model does not support baselines.
     """
 
     def __init__(
@@ -105,7 +107,7 @@ class EmotionModel:
         settings: ModelSettings,
         head: Head | None = None,
     ) -> None:
-        """Wrap a session; `EmotionModel.load` makes one from a folder."""
+        """Wrap a session; use `EmotionModel.load` to open a model folder."""
         self.name = name
         self.file = file
         self.labels = labels
@@ -121,7 +123,7 @@ class EmotionModel:
 
     @property
     def log_prior(self) -> NDArray[np.float64]:
-        """What a listener adds to the scaled logits (n_labels,); zeros for a model without head."""
+        """Logits (n_labels,) that a listener adds for the prior; zeros for a model without head."""
         return np.zeros(len(self.labels)) if self.head is None else self.head.log_prior
 
     @classmethod
@@ -131,14 +133,14 @@ class EmotionModel:
         """Load a model folder in the hub's layout.
 
         Args:
-            path: The folder, with `config.json`, `preprocessor_config.json` and a network;
-                the bundled model where None.
-            file_name: The network's path below `path`; the first of `MODEL_FILES` where None.
-            threads: CPU threads that one prediction may use, 1 to 256.
+            path: A folder with `config.json`, `preprocessor_config.json` and a network; None for
+                the bundled model.
+            file_name: The network's path inside `path`; None for the first of `MODEL_FILES`.
+            threads: CPU threads for one prediction, 1 to 256.
 
         Raises:
-            ModelError: the folder is absent, incomplete or damaged, no classifier of sound, or one
-                whose labels do not exclude each other; or `threads` is out of range.
+            ModelError: the folder does not exist, is incomplete or damaged, or is not a
+                single-label audio classifier; or `threads` is out of range.
         """
         folder = BUNDLED_MODEL if path is None else Path(path)
         try:
@@ -150,8 +152,8 @@ class EmotionModel:
     def _load(cls, folder: Path, file_name: str | None, threads: int) -> EmotionModel:
         if not folder.is_dir():
             raise ModelError(
-                f"{folder} is not a folder. A model is a local folder with config.json, "
-                "preprocessor_config.json and onnx/model.onnx, as export/to_onnx.py writes it."
+                f"{folder} is not a folder: give a local model folder with config.json, "
+                "preprocessor_config.json and onnx/model.onnx, as written by export/to_onnx.py."
                 f"{how_to_download(folder)}"
             )
         try:
@@ -175,12 +177,12 @@ class EmotionModel:
             settings=settings,
             head=_head(session, settings, config.labels),
         )
-        model._try()
+        model._test()
         return model
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 in hex of the network's file: what a baseline belongs to."""
+        """SHA-256 of the network's file in hex; a baseline is valid only for one network."""
         return file_sha256(self.file)
 
     def __repr__(self) -> str:
@@ -198,30 +200,29 @@ class EmotionModel:
         *,
         baseline: Baseline | None = None,
     ) -> Prediction:
-        """Tell the emotion in one stretch of sound, at its true length.
+        """Predict the emotion in one piece of sound, without padding it to a fixed length.
 
         Args:
-            samples: Mono sound, float32 (n_samples,), nominally within -1 to 1 (int16 and int32
-                are scaled to that), of any length from 0.1 s up. What is shorter than the
-                receptive field of the model's waveform front end (as a rule under 0.1 s) is
-                extended to it with zeros.
-            sampling_rate: Rate of `samples` in Hz, 1,000 to 1,000,000; resampled where the
-                model's differs.
-            baseline: The speaker's own baseline; the population's where None.
+            samples: Mono sound, float32 (n_samples,), nominally from -1 to 1 (int16 and int32 are
+                scaled to that), 0.1 s or longer. Sound shorter than the receptive field of the
+                model's front end (usually less than 0.1 s) is extended with zeros.
+            sampling_rate: Rate of `samples` in Hz, 1,000 to 1,000,000; resampled to the model's.
+            baseline: The speaker's baseline; None for the population's.
 
         Raises:
-            AudioInputError: `samples` is not mono sound, too short, or not finite, or the rate is
-                not usable.
-            BaselineError: `baseline` is of another model, or the model takes none.
+            AudioInputError: `samples` are not mono, too short, or not finite, or the sampling rate
+                is unusable.
+            BaselineError: `baseline` belongs to another model, or the model does not support
+                baselines.
             ModelError: the network does not return one finite logit for each label.
         """
         return self.judge(self.run(samples, sampling_rate), baseline)
 
     def embed(self, samples: NDArray[Any], sampling_rate: int) -> NDArray[np.float32]:
-        """Return the embedding (n,) of one stretch of sound; takes and raises what `predict` does.
+        """Return the embedding (n,) of one piece of sound; see `predict` for arguments and errors.
 
         Raises:
-            BaselineError: the model has no embedding.
+            BaselineError: the model does not support baselines.
         """
         self.require_head()
         embedding = self.run(samples, sampling_rate).embedding
@@ -229,10 +230,11 @@ class EmotionModel:
         return embedding
 
     def judge(self, output: Output, baseline: Baseline | None = None) -> Prediction:
-        """Turn the network's output into a prediction, relative to any baseline.
+        """Turn the network's output into a prediction, relative to a baseline.
 
         Raises:
-            BaselineError: `baseline` is of another model, or the model takes none.
+            BaselineError: `baseline` belongs to another model, or the model does not support
+                baselines.
         """
         logits, temperature = output.logits, self.settings.temperature
         if baseline is not None:
@@ -253,32 +255,33 @@ class EmotionModel:
         """Return the head.
 
         Raises:
-            BaselineError: the model takes no baseline.
+            BaselineError: the model does not support baselines.
         """
         if self.head is None:
             raise BaselineError(
-                f"{self.name} takes no baseline: it has no output `embedding`, or no `head` in "
-                "emo_listen.json. Use --baseline off, or another model"
+                f"{self.name} does not support baselines: it has no output `embedding`, or no "
+                "`head` in emo_listen.json. Use --baseline off or another model"
             )
         return self.head
 
     def shift(self, baseline: Baseline) -> NDArray[np.float64]:
-        """Logits (n_labels,) to take off for a baseline other than the population's.
+        """Return the logits (n_labels,) to subtract for a baseline other than the population's.
 
         Raises:
-            BaselineError: `baseline` is of another model, or the model takes none.
+            BaselineError: `baseline` belongs to another model, or the model does not support
+                baselines.
         """
         head = self.require_head()
         if baseline.sha256 != self.sha256 or baseline.embedding.shape != (head.size,):
             raise BaselineError(
-                f"this baseline is of another model ({baseline.model}, SHA-256 "
-                f"{baseline.sha256[:12]}) than {self.name} ({self.sha256[:12]}): enroll again "
+                f"the baseline belongs to another model ({baseline.model}, SHA-256 "
+                f"{baseline.sha256[:12]}), not to {self.name} ({self.sha256[:12]}): enroll again "
                 "with this model"
             )
         return head.shift(baseline.embedding)
 
     def run(self, samples: NDArray[Any], sampling_rate: int) -> Output:
-        """Run the network; takes and raises what `predict` does."""
+        """Run the network; see `predict` for arguments and errors."""
         sampling_rate = check_rate(sampling_rate)
         samples = float_samples(samples)
         if samples.ndim != 1:
@@ -288,18 +291,20 @@ class EmotionModel:
             )
         if len(samples) < round(MIN_SECONDS * sampling_rate):
             raise AudioInputError(
-                f"{len(samples)} samples at {sampling_rate} Hz are too short to hear an emotion "
-                f"in: give at least {MIN_SECONDS} s"
+                f"{len(samples)} samples at {sampling_rate} Hz are too short: give at least "
+                f"{MIN_SECONDS} s of sound"
             )
         if not np.isfinite(samples).all():
-            raise AudioInputError("samples hold NaN or infinite values: repair the sound first")
+            raise AudioInputError("samples contain NaN or infinite values: remove them first")
         return self._run(resample(samples, sampling_rate, self.sampling_rate))
 
-    def _try(self) -> None:
-        """Run the network once, so that one that cannot be run is told before anyone speaks."""
+    def _test(self) -> None:
+        """Run the network once, to report an unusable one when it is loaded."""
         options = onnxruntime.RunOptions()
-        samples = np.sin(np.arange(round(TRIAL_SOUND * self.sampling_rate), dtype=np.float32))
-        with time_limit(TRIAL_SECONDS, lambda: setattr(options, "terminate", True)):
+        samples = np.sin(
+            np.arange(round(TEST_SOUND_SECONDS * self.sampling_rate), dtype=np.float32)
+        )
+        with time_limit(TEST_TIME_LIMIT, lambda: setattr(options, "terminate", True)):
             self._run(samples, options)
 
     def _run(
@@ -313,35 +318,35 @@ class EmotionModel:
         inputs: dict[str, NDArray[Any]] = {"input_values": samples[np.newaxis]}
         if "attention_mask" in self._input_names:
             inputs["attention_mask"] = np.ones((1, len(samples)), dtype=np.int64)
-        wanted = [self._logits_name] if self.head is None else [self._logits_name, EMBEDDING]
+        outputs = [self._logits_name] if self.head is None else [self._logits_name, EMBEDDING]
         try:
-            logits, *rest = self._session.run(wanted, inputs, options)
+            logits, *rest = self._session.run(outputs, inputs, options)
         except Exception as error:
-            # onnxruntime raises classes of its own that share no base but Exception.
+            # onnxruntime's own errors have no common base class but Exception.
             raise ModelError(f"{self.file} cannot be run: {one_line(error)}") from error
         if logits.shape != (1, len(self.labels)):
             raise ModelError(
                 f"{self.file} returned an array of shape {logits.shape} for the "
-                f"{len(self.labels)} labels of config.json: it is not their classifier"
+                f"{len(self.labels)} labels of config.json: the two do not belong together"
             )
         if not _finite(logits):
             raise ModelError(
-                f"{self.file} returned logits that are not finite numbers: it is damaged, or "
-                "overflows. Export the model again"
+                f"{self.file} returned logits that are not finite: it is damaged or overflows. "
+                "Export the model again"
             )
         if self.head is None:
             return Output(logits[0].astype(np.float64), None)
         embedding = rest[0]
         if embedding.shape != (1, self.head.size) or not _finite(embedding):
             raise ModelError(
-                f"{self.file} returned an embedding of shape {embedding.shape}, and the head in "
-                f"emo_listen.json is for {self.head.size} finite values: export the model again"
+                f"{self.file} returned an embedding of shape {embedding.shape}, but the head in "
+                f"emo_listen.json needs {self.head.size} finite values: export the model again"
             )
         return Output(logits[0].astype(np.float64), embedding[0].astype(np.float32))
 
 
 def normalize(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Zero mean and unit variance, as transformers' `Wav2Vec2FeatureExtractor` does.
+    """Return samples of zero mean and unit variance, like `Wav2Vec2FeatureExtractor`.
 
     Args:
         samples: `(n_samples,)`.
@@ -357,18 +362,18 @@ def _network_file(folder: Path, file_name: str | None) -> Path:
     hint = ""
     if (folder / "model.safetensors").is_file():
         hint = " It is a PyTorch checkpoint: export it with export/to_onnx.py first."
-    raise ModelError(f"{folder} holds no {' or '.join(names)}.{hint}")
+    raise ModelError(f"{folder} contains no {' or '.join(names)}.{hint}")
 
 
 def _finite(array: NDArray[Any]) -> bool:
-    """Whether it holds finite floating-point numbers alone."""
+    """Whether the array holds only finite floating-point numbers."""
     return array.dtype.kind == "f" and bool(np.isfinite(array).all())
 
 
 def _head(
     session: onnxruntime.InferenceSession, settings: ModelSettings, labels: list[str]
 ) -> Head | None:
-    """Return the head, where the network has an embedding and its voices were measured."""
+    """Return the head if the network has an embedding and emo_listen.json has a complete head."""
     if settings.head is None or "population" not in settings.head:
         return None
     if EMBEDDING not in [node.name for node in session.get_outputs()]:

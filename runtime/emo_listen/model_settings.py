@@ -1,7 +1,7 @@
-"""`emo_listen.json`: what a model folder says beyond the hub's own files.
+"""`emo_listen.json`: settings of a model folder beyond the hub's own files.
 
-Training writes it, export completes it, the runtime reads it. A folder without it still
-works, with the defaults stated here.
+Training writes it, export completes it, and the runtime reads it. A folder without it uses the
+defaults below.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from emo_listen.model_folder.values import (
     mapping,
     number,
     one_line,
+    quoted,
     read_json,
     sha256_hex,
-    shown,
 )
 
 FILE_NAME = "emo_listen.json"
 
 MIN_WINDOW, MAX_WINDOW = 0.1, 60.0
-"""Range of the window, in seconds. The attention's memory grows with its square."""
+"""Range of the window, in seconds. Memory for the attention grows with its square."""
 
 MIN_HOP = 0.05
-"""Shortest hop, in seconds. The bundled model takes 20 ms for a window: 40 % of a core at this."""
+"""Shortest hop, in seconds. The bundled model takes 20 ms a window, here 40 % of a core."""
 
 MAX_THREADS = 256
-"""Most threads or processes that can be asked for."""
+"""Maximum number of threads or processes."""
 
 TEMPERATURES = (0.01, 100.0)
 """Range of the temperature. Calibration has found 0.7 to 1.5."""
 
 UNCERTAIN = "uncertain"
-"""Label where the model is less confident than `ModelSettings.uncertain_below`."""
+"""Label if the confidence is below `ModelSettings.uncertain_below`."""
 
 
 @dataclass
@@ -47,7 +47,7 @@ class ModelSettings:
     """How to run one model, where it came from, and what it scored."""
 
     window: float = 3.0
-    """Length of sound that one prediction looks at, 0.1 to 60 seconds."""
+    """Length of sound for one prediction, 0.1 to 60 seconds."""
 
     hop: float = 0.5
     """Time from the start of one window to the start of the next, in seconds: 0.05 to `window`."""
@@ -56,42 +56,46 @@ class ModelSettings:
     """Divisor of the logits before the softmax (no unit, 0.01 to 100)."""
 
     uncertain_below: float = 0.0
-    """Confidence (probability, 0 to 0.999) below which the label is `uncertain`; 0 never."""
+    """Confidence (probability, 0 to 0.999) below which the label is `uncertain`; 0 for never."""
 
     head: dict[str, Any] | None = None
-    """The linear head behind the graph's `embedding`, as `emo_listen.head.Head.from_json` reads it;
-    None where the model takes no baseline."""
+    """The linear head after the graph's `embedding`, as read by `emo_listen.head.Head.from_json`;
+    None if the model does not support baselines."""
 
     sha256: dict[str, str] = field(default_factory=dict)
-    """SHA-256 in hex of each file, by its path relative to the folder."""
+    """SHA-256 of each file in hex, by its path relative to the folder."""
 
     origin: dict[str, Any] = field(default_factory=dict)
-    """Where the model came from: base model, data, commands, licences."""
+    """Origin of the model: base model, data, commands, licences."""
 
     scores: dict[str, Any] = field(default_factory=dict)
-    """What the model scored, by split and precision (fractions, 0 to 1)."""
+    """Scores of the model by split and precision (fractions, 0 to 1)."""
 
     def __post_init__(self) -> None:
-        """Refuse values that no listener could run with."""
+        """Check all values.
+
+        Raises:
+            ModelError: one is unusable.
+        """
         try:
             self._check()
         except ValueError as error:
             raise ModelError(f"{FILE_NAME} cannot be used: {error}") from error
 
     def _check(self) -> None:
-        """Raise ValueError where a field has another type or range than stated."""
+        """Raise ValueError if a field has the wrong type or range."""
         check_window_and_hop(self.window, self.hop)
         self.temperature = number(self.temperature, "temperature", *TEMPERATURES)
         self.uncertain_below = number(self.uncertain_below, "uncertain_below", 0, 0.999)
         for file, value in mapping(self.sha256, "sha256").items():
-            sha256_hex(value, f"sha256 of {shown(file)}")
+            sha256_hex(value, f"sha256 of {quoted(file)}")
         mapping({} if self.head is None else self.head, "head")
         mapping(self.origin, "origin")
         mapping(self.scores, "scores")
 
     @classmethod
     def read(cls, folder: Path) -> ModelSettings:
-        """Read `folder/emo_listen.json`, or return the defaults where there is none.
+        """Read `folder/emo_listen.json`; return the defaults if it does not exist.
 
         Raises:
             ModelError: the file is not a JSON object, or a value is unusable.
@@ -107,36 +111,36 @@ class ModelSettings:
         return cls(**{name: value for name, value in values.items() if name in known})
 
     def write(self, folder: Path) -> Path:
-        """Write `folder/emo_listen.json`, NaN and infinity as null, and return its path."""
+        """Write `folder/emo_listen.json`, with NaN and infinity as null; return its path."""
         path = folder / FILE_NAME
         content = json.dumps(finite(dataclasses.asdict(self)), indent=2, allow_nan=False)
         path.write_text(content + "\n", encoding="utf-8")
         return path
 
     def add_hashes(self, folder: Path, files: list[Path]) -> None:
-        """Store the SHA-256 of `files`, which lie below `folder`."""
+        """Store the SHA-256 of `files`, which must be inside `folder`."""
         for file in files:
             self.sha256[file.relative_to(folder).as_posix()] = file_sha256(file)
 
     def verify(self, folder: Path, file: Path) -> None:
-        """Check `file` below `folder` against its stored SHA-256, where one is stored.
+        """Check a file inside `folder` against its stored SHA-256, if there is one.
 
         Raises:
-            ModelError: the file's bytes are not those that were exported.
+            ModelError: the file has changed since it was exported.
         """
         expected = self.sha256.get(file.relative_to(folder).as_posix())
         if expected is not None and file_sha256(file) != expected:
             raise ModelError(
                 f"{file} does not match the SHA-256 in {FILE_NAME}: it is damaged or was "
-                "changed. Copy or export the model again."
+                "modified. Copy or export the model again."
             )
 
 
 def check_window_and_hop(window: Any, hop: Any) -> None:
-    """Refuse a window or hop, in seconds, that no listener could run with.
+    """Check a window and a hop, both in seconds.
 
     Raises:
-        ValueError: one is no number, out of range, or the hop longer than the window.
+        ValueError: one is not a number or out of range, or the hop is longer than the window.
     """
     number(window, "window", MIN_WINDOW, MAX_WINDOW)
     number(hop, "hop", MIN_HOP, MAX_WINDOW)
@@ -145,6 +149,6 @@ def check_window_and_hop(window: Any, hop: Any) -> None:
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
+    """Return the SHA-256 of a file in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

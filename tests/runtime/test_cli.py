@@ -319,7 +319,7 @@ def test_no_speech_at_all_is_told_and_csv_keeps_warnings(tmp_path: Path) -> None
         (["--device", "no such device"], "DeviceError: "),
         (["--device", "9999"], "DeviceError: "),
         (["--device", "-"], "AudioInputError: PCM at 16000 Hz from standard input gave 0.000 s"),
-        (["--model", "{folder}"], "ModelError: {folder} holds no onnx/model_quantized.onnx"),
+        (["--model", "{folder}"], "ModelError: {folder} contains no onnx/model_quantized.onnx"),
         (["--model", "no/such/model"], "ModelError: no/such/model is not a folder"),
         (["--device", "{sample}", "--hop", "9"], "AudioInputError: hop is 9: it must be at most"),
         (["--window", "0"], "argument --window: '0' is not a number from 0.1 to 60"),
@@ -354,7 +354,7 @@ def test_errors_are_named_without_traceback(
         (["--device", "{sample}", "--plot", "x.txt"], "OutputError: x.txt must end in .png"),
         (
             ["{sample}", "--plot", "no/x.png"],
-            "OutputError: the folder no does not exist",
+            "OutputError: no is not a folder",
         ),
         (["--device", "-", "--plot", "x.png"], "OutputError: --plot needs a sound file"),
         (["--device", "{sample}", "--record-labels", "{text}"], "{text} exists and was not"),

@@ -1,1 +1,1 @@
-"""What a voice is judged relative to: its own ordinary speech."""
+"""Baselines: labels are relative to the ordinary speech of a voice."""

@@ -1,4 +1,4 @@
-"""The baseline of one voice: what its ordinary speech sounds like to one model."""
+"""The baseline of one voice: the mean embedding of its ordinary speech in one model."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ if TYPE_CHECKING:
     from emo_listen.model import EmotionModel
 
 FILE_TYPE = "emo-listen baseline"
-"""Value of `type` in a baseline's file."""
+"""Value of `type` in a baseline file."""
 
-LARGEST_FILE = 1 << 20
-"""Bytes of the largest file that is read as a baseline: an embedding takes some kilobytes."""
+MAX_FILE_BYTES = 1 << 20
+"""Maximum size of a baseline file; an embedding takes some kilobytes."""
 
 
 @dataclass(frozen=True, eq=False)
 class Baseline:
     """The mean embedding of one voice's ordinary speech.
 
-    Judge this voice relative to it with `model.predict(samples, rate, baseline=baseline)`, `listen`
-    or `--baseline FILE`.
+    Use it with `model.predict(samples, rate, baseline=baseline)`, `listen(baseline=baseline)` or
+    `--baseline FILE`.
     """
 
     embedding: NDArray[np.float32]
     """(n,): mean over the speech."""
 
     seconds: float
-    """Speech that it is the mean of, in seconds."""
+    """Length of the speech, in seconds."""
 
     model: str
-    """Name of the model whose embedding it is."""
+    """Name of the model that computed it."""
 
     sha256: str
-    """SHA-256 in hex of that model's network file."""
+    """SHA-256 of that model's network file in hex."""
 
     @classmethod
     def from_speech(
@@ -52,19 +52,19 @@ class Baseline:
         speech: Sequence[NDArray[np.float32]],
         sampling_rate: int,
     ) -> Baseline:
-        """Take the baseline of a voice from clips of its ordinary speech.
+        """Compute the baseline of a voice from clips of its ordinary speech.
 
-        Clips that are longer than the model's window are heard in equal parts of at most that.
+        Clips longer than the model's window are split into equal parts.
 
         Args:
-            model: The model that will use it.
-            speech: Mono clips, each float32 (n_samples,); 0.1 s and more each, 5 to 20 s in all.
-            sampling_rate: Their rate in Hz.
+            model: The model that will use the baseline.
+            speech: Mono clips, each float32 (n_samples,), 0.1 s or longer; 5 to 20 s in total.
+            sampling_rate: Sampling rate of the clips, in Hz.
 
         Raises:
-            AudioInputError: there is no clip, one is not mono, too short, or not finite, or the
-                rate is not usable.
-            BaselineError: the model has no embedding.
+            AudioInputError: there are no clips, or one is not mono, too short, or not finite, or
+                the sampling rate is unusable.
+            BaselineError: the model does not support baselines.
         """
         if not len(speech):
             raise AudioInputError("a baseline needs at least one clip of ordinary speech")
@@ -80,7 +80,7 @@ class Baseline:
 
     @classmethod
     def of(cls, model: EmotionModel, embedding: NDArray[np.floating], seconds: float) -> Baseline:
-        """Make a baseline from a mean embedding (n,) of `seconds` of speech."""
+        """Create a baseline from the mean embedding (n,) of `seconds` of speech."""
         return cls(embedding.astype(np.float32), round(seconds, 3), model.name, model.sha256)
 
     def save(self, path: str | Path) -> None:
@@ -106,18 +106,18 @@ class Baseline:
         """Read a file that `save` or `emo-listen enroll` wrote.
 
         Raises:
-            BaselineError: the file is absent or not a baseline.
+            BaselineError: the file does not exist or is not a baseline.
         """
         try:
             with Path(path).open("rb") as file:
-                content = file.read(LARGEST_FILE + 1)
-        except (OSError, ValueError) as error:  # A name that no file can have is a ValueError.
+                content = file.read(MAX_FILE_BYTES + 1)
+        except (OSError, ValueError) as error:  # ValueError: an impossible file name.
             raise BaselineError(
-                f"{path} cannot be read: {getattr(error, 'strerror', error)}. Make a baseline with "
-                "emo-listen enroll --output FILE"
+                f"{path} cannot be read: {getattr(error, 'strerror', error)}. Create a baseline "
+                "with emo-listen enroll --output FILE"
             ) from error
         try:
-            values = json.loads(content) if len(content) <= LARGEST_FILE else {}
+            values = json.loads(content) if len(content) <= MAX_FILE_BYTES else {}
             if values["type"] != FILE_TYPE:
                 raise ValueError("another type")
             with np.errstate(over="ignore"):
@@ -127,9 +127,9 @@ class Baseline:
             )
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             raise BaselineError(
-                f"{path} is not a baseline: make one with emo-listen enroll --output FILE"
+                f"{path} is not a baseline: create one with emo-listen enroll --output FILE"
             ) from error
         usable = embedding.ndim == 1 and len(embedding) and np.isfinite(embedding).all()
         if not usable or not (math.isfinite(baseline.seconds) and baseline.seconds > 0):
-            raise BaselineError(f"{path} holds no usable baseline: enroll again")
+            raise BaselineError(f"{path} contains no usable baseline: enroll again")
         return baseline

@@ -1,4 +1,4 @@
-"""Collecting one voice's ordinary speech, and telling whether it was ordinary."""
+"""Collects a voice's ordinary speech for a baseline, and checks that it was ordinary."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from emo_listen.baselines.running_baseline import RunningBaseline
 from emo_listen.head import NEUTRAL
 from emo_listen.model import EmotionModel, Output
 
-ENOUGH = 20.0
-"""Seconds of speech that an enrolment asks for."""
+TARGET_SECONDS = 20.0
+"""Recommended amount of speech, in seconds."""
 
-LEAST = 5.0
-"""Seconds of speech below which there is no baseline."""
+MIN_SECONDS = 5.0
+"""Amount of speech below which no baseline is made, in seconds."""
 
-FARTHEST = 3.0
-"""Distance from the mean of speakers, in standard deviations between them (root mean square over
-the logits), above which ordinary speech is unlikely to have been heard."""
+MAX_DISTANCE = 3.0
+"""Distance from the mean speaker above which speech is unlikely to be ordinary, in standard
+deviations between speakers (root mean square over the logits)."""
 
-MOST_EMOTIONAL = 0.3
-"""Share of the speech in one emotion above which it was not ordinary."""
+MAX_EMOTIONAL_SHARE = 0.3
+"""Share of one emotion in the speech above which it is not ordinary."""
 
-MOST_VARIED = 2.5
-"""Variance of the windows, in variances of speech of one voice and class, above which the speech
-was not of one kind."""
+MAX_VARIANCE = 2.5
+"""Variance of the windows above which the speech varies too much, relative to the variance within
+one voice and class."""
 
 
 class Enrolment:
-    """A reference that judges by the population's baseline, and keeps what it is given."""
+    """A reference that uses the population's baseline and collects the speech."""
 
     def __init__(self, model: EmotionModel) -> None:
-        """Begin with no speech.
+        """Start without any speech.
 
         Raises:
-            BaselineError: the model takes no baseline.
+            BaselineError: the model does not support baselines.
         """
         self.model = model
         self._head = model.require_head()
@@ -49,51 +49,49 @@ class Enrolment:
         self.unknown = 1.0
 
     def update(self, output: Output, seconds: float) -> None:
-        """Take what the model returned for a window of which `seconds` of speech are new."""
+        """Add the model's output for a window with `seconds` of new speech."""
         assert output.embedding is not None
         self._total += seconds * output.embedding
         self._windows.append((output.logits, seconds))
         self.seconds += seconds
 
     def baseline(self) -> Baseline:
-        """Return the mean of what was heard; there must have been speech."""
+        """Return the mean of the speech, of which there must be some."""
         return Baseline.of(self.model, self._total / self.seconds, self.seconds)
 
     def warnings(self) -> Iterator[str]:
-        """Yield what speaks against this being a voice's ordinary speech."""
-        if self.seconds < ENOUGH:
-            yield (
-                f"{self.seconds:.1f} s of speech is little: a baseline of {ENOUGH:.0f} s is better"
-            )
+        """Yield the reasons why this may not be the ordinary speech of one voice."""
+        if self.seconds < TARGET_SECONDS:
+            yield f"only {self.seconds:.1f} s of speech: {TARGET_SECONDS:.0f} s are recommended"
         estimate = RunningBaseline(self._head, math.inf)
         shares = np.zeros(len(self.model.labels))
         for logits, seconds in self._windows:
             estimate.update(logits, seconds)
             shares += seconds * estimate.class_probabilities / self.seconds
         for label, share in zip(self.model.labels, shares, strict=True):
-            if label != NEUTRAL and share > MOST_EMOTIONAL:
-                yield f"this sounded like {label} rather than like ordinary speech: enroll again"
+            if label != NEUTRAL and share > MAX_EMOTIONAL_SHARE:
+                yield f"this sounded like {label}, not like ordinary speech: enroll again"
         shift = self._head.shift(self._total / self.seconds)
-        if _mean_square(shift[None], self._head.speaker_covariance)[0] > FARTHEST**2:
+        if _mean_square(shift[None], self._head.speaker_covariance)[0] > MAX_DISTANCE**2:
             yield (
-                "this is far from the ordinary speech of the voices that the model knows: speak "
-                "as usual, and see to it that the microphone hears nothing else"
+                "this is very different from the ordinary speech of the voices that the model "
+                "knows: speak as usual, without background noise, and enroll again"
             )
-        if self._variance() > MOST_VARIED:
-            yield "this varied more than one person's ordinary speech does: enroll again"
+        if self._variance() > MAX_VARIANCE:
+            yield "this varied more than the ordinary speech of one person: enroll again"
 
     def _variance(self) -> float:
-        """Variance of the windows' logits about their mean, in that of one voice and class."""
+        """Return the variance of the windows' logits, relative to that of one voice and class."""
         logits = np.array([z for z, _ in self._windows])
         weights = np.array([seconds for _, seconds in self._windows]) / self.seconds
-        apart = logits - weights @ logits
-        return float(weights @ _mean_square(apart, self._head.noise_covariance))
+        deviations = logits - weights @ logits
+        return float(weights @ _mean_square(deviations, self._head.noise_covariance))
 
 
 def _mean_square(
     vectors: NDArray[np.float64], covariance: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Mean square (n,) of `vectors` (n, n_labels) over the logits, in units of `covariance`."""
+    """Return the mean square (n,) of `vectors` (n, n_labels), in units of `covariance`."""
     classes = len(covariance)
     ridge = 1e-3 * np.trace(covariance) / classes * np.eye(classes)
     solved = np.linalg.solve(covariance + ridge, vectors.T).T

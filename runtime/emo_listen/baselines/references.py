@@ -1,4 +1,4 @@
-"""What a stream is judged relative to: nothing, a baseline, or a running estimate of one."""
+"""What a stream's labels are relative to: the population, a baseline, or a running estimate."""
 
 from __future__ import annotations
 
@@ -16,78 +16,78 @@ from emo_listen.model import EmotionModel, Output
 
 @runtime_checkable
 class Reference(Protocol):
-    """The shift that a stream's logits are judged relative to."""
+    """The shift that is subtracted from a stream's logits."""
 
     @property
     def shift(self) -> NDArray[np.float64]:
-        """Logits (n_labels,) to take off."""
+        """Logits (n_labels,) to subtract."""
         ...
 
     @property
     def seconds(self) -> float:
-        """Speech that it rests on, in seconds; 0 for the population's baseline."""
+        """Speech that the shift is based on, in seconds; 0 for the population's baseline."""
         ...
 
     @property
     def unknown(self) -> float:
-        """Share, 0 to 1, of what voices differ by that is still unknown of this one."""
+        """Share of the variation between voices that is unknown for this one, 0 to 1."""
         ...
 
     def update(self, output: Output, seconds: float) -> None:
-        """Take what the model returned for a window of which `seconds` of speech are new."""
+        """Process the model's output for a window with `seconds` of new speech."""
         ...
 
 
 BaselineChoice = Baseline | Path | str | Reference
-"""`auto` for a running estimate of whoever speaks, `off` for the population's baseline, a baseline
-or the path of one, or a reference of one's own."""
+"""`auto` for a running estimate of the current speaker, `off` for the population's baseline, a
+baseline, the path of a baseline file, or a custom reference."""
 
 
 @dataclass(frozen=True)
 class FixedReference:
-    """A shift that stays as it is; by default that of a voice of which nothing is known."""
+    """A constant shift; by default, of an unknown voice."""
 
     shift: NDArray[np.float64]
     seconds: float = 0.0
     unknown: float = 1.0
 
     def update(self, output: Output, seconds: float) -> None:
-        """Learn nothing."""
+        """Ignore the window."""
 
 
 class RunningReference:
-    """The running estimate of whoever speaks."""
+    """A running estimate of the current speaker's baseline."""
 
     def __init__(self, estimate: RunningBaseline) -> None:
-        """Follow `estimate`."""
+        """Use and update `estimate`."""
         self._estimate = estimate
 
     @property
     def shift(self) -> NDArray[np.float64]:
-        """Logits (n_labels,) to take off."""
+        """Logits (n_labels,) to subtract."""
         return self._estimate.shift
 
     @property
     def seconds(self) -> float:
-        """Speech that it rests on, in seconds."""
+        """Speech that the shift is based on, in seconds."""
         return self._estimate.seconds
 
     @property
     def unknown(self) -> float:
-        """Share, 0 to 1, of what voices differ by that is still unknown of this one."""
+        """Share of the variation between voices that is unknown for this one, 0 to 1."""
         return self._estimate.unknown
 
     def update(self, output: Output, seconds: float) -> None:
-        """Take what the model returned for a window of which `seconds` of speech are new."""
+        """Process the model's output for a window with `seconds` of new speech."""
         self._estimate.update(output.logits, seconds)
 
 
 def open_reference(model: EmotionModel, choice: BaselineChoice) -> Reference:
-    """Return what `choice` means for a stream that `model` hears.
+    """Return the reference for a stream; `auto` is `off` if the model does not support baselines.
 
     Raises:
-        BaselineError: the baseline is absent, damaged, or of another model, or the model takes
-            none. `auto` means `off` for a model that takes none.
+        BaselineError: the baseline does not exist, is damaged, or belongs to another model, or the
+            model does not support baselines.
     """
     if isinstance(choice, Reference):
         return choice

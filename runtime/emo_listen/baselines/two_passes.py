@@ -1,6 +1,6 @@
-"""Recordings of one voice heard twice: first for its baseline, then relative to it.
+"""Analysis of one voice's recordings in two passes: first its baseline, then labels relative to it.
 
-The network runs in the first pass alone; the second takes what it returned then.
+The network runs only in the first pass; the second reuses its outputs.
 """
 
 from __future__ import annotations
@@ -17,46 +17,46 @@ from emo_listen.model import EmotionModel, Output
 
 
 class FirstPass:
-    """A reference that judges by the population's baseline, and keeps what it is given."""
+    """A reference that uses the population's baseline and keeps the outputs of all windows."""
 
     def __init__(self, model: EmotionModel) -> None:
-        """Begin with nothing heard."""
+        """Start without any windows."""
         self.shift: NDArray[np.float64] = np.zeros(len(model.labels))
         self.seconds = 0.0
         self.unknown = 1.0
         self.windows: list[tuple[NDArray[np.float64], float]] = []
-        """Logits (n_labels,) of each window, and its seconds of new speech."""
+        """Logits (n_labels,) and seconds of new speech of each window."""
 
     def update(self, output: Output, seconds: float) -> None:
-        """Take what the model returned for a window of which `seconds` of speech are new."""
+        """Keep the model's output for a window with `seconds` of new speech."""
         self.windows.append((output.logits, seconds))
 
     def outputs(self) -> Iterator[Output]:
-        """Yield what the model returned, window by window."""
+        """Yield the model's output for each window."""
         for logits, _ in self.windows:
             yield Output(logits, None)
 
 
-def voice_of(model: EmotionModel, heard: Iterable[FirstPass]) -> FixedReference:
-    """Estimate the baseline of the one voice in all that was heard.
+def voice_reference(model: EmotionModel, recordings: Iterable[FirstPass]) -> FixedReference:
+    """Estimate the baseline of the one voice in all recordings.
 
     Raises:
-        BaselineError: the model takes no baseline.
+        BaselineError: the model does not support baselines.
     """
     estimate = RunningBaseline(model.require_head(), math.inf)
-    for recording in heard:
+    for recording in recordings:
         for logits, seconds in recording.windows:
             estimate.update(logits, seconds)
     return FixedReference(estimate.shift, estimate.seconds, estimate.unknown)
 
 
 class SecondPass(EmotionModel):
-    """A model that returns for each window what it returned in the first pass."""
+    """A model that returns the outputs of the first pass instead of running the network."""
 
-    def __init__(self, model: EmotionModel, heard: FirstPass) -> None:
-        """Go through `heard` once; windows beyond it are run."""
+    def __init__(self, model: EmotionModel, recording: FirstPass) -> None:
+        """Replay `recording` once; further windows run the network."""
         self.__dict__.update(model.__dict__)
-        self._outputs = heard.outputs()
+        self._outputs = recording.outputs()
 
     def run(self, samples: NDArray[np.float32], sampling_rate: int) -> Output:
         """Return the next window's output."""

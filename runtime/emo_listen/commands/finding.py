@@ -1,4 +1,4 @@
-"""One line of what `emo-listen doctor` reports."""
+"""One result of `emo-listen doctor`."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report."""
+    """One result; its fields are keys of `doctor --json`."""
 
     topic: str
-    """What it is about."""
+    """What was checked."""
 
     found: str
     """What was found."""
 
     ok: bool = True
-    """Whether it is as it must be for listening to the microphone."""
+    """Whether it allows listening to the microphone."""
 
     mend: str | None = None
-    """What to do about it."""
+    """What to do about it, if anything."""

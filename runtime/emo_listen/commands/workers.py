@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from emo_listen.baselines.two_passes import FirstPass, SecondPass, voice_of
+from emo_listen.baselines.two_passes import FirstPass, SecondPass, voice_reference
 from emo_listen.engine import ListenOptions
 from emo_listen.errors import EmoListenError, OutputError
 from emo_listen.events import Event, ProvisionalEvent, StatusEvent
@@ -210,7 +210,7 @@ def _analyse_group(
             first_pass = replace(options, baseline=passes[file])
             for _ in _hear(AudioFile(file), file, connection, model, first_pass):
                 pass
-    second_pass = replace(options, baseline=voice_of(model, passes.values()))
+    second_pass = replace(options, baseline=voice_reference(model, passes.values()))
     for file, heard in passes.items():
         _analyse(file, connection, SecondPass(model, heard), second_pass, folder)
 

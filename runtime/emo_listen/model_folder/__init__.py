@@ -1,1 +1,1 @@
-"""What a model folder holds, checked before it is used."""
+"""Reading and checking the files of a model folder."""

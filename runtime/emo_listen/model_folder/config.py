@@ -1,4 +1,4 @@
-"""What the runtime takes from a model folder's `config.json` and `preprocessor_config.json`."""
+"""The values that the runtime uses of `config.json` and `preprocessor_config.json`."""
 
 from __future__ import annotations
 
@@ -12,53 +12,53 @@ from emo_listen.model_folder.values import (
     flag,
     mapping,
     one_line,
+    quoted,
     read_json,
-    shown,
     text,
     whole_number,
 )
 
 SINGLE_LABEL = "single_label_classification"
-"""The only `problem_type` whose logits a softmax turns into probabilities."""
+"""The only supported `problem_type`: a softmax turns its logits into probabilities."""
 
 MAX_LABELS = 10_000
-"""Most classes of a model."""
+"""Maximum number of labels."""
 
 MAX_LABEL_LENGTH = 100
-"""Most characters of a label."""
+"""Maximum length of a label, in characters."""
 
 MIN_SAMPLING_RATE, MAX_SAMPLING_RATE = 1_000, 192_000
-"""Range of the rate of the sound that a network takes, in Hz."""
+"""Range of the sampling rate that a network may need, in Hz."""
 
 MAX_LAYERS = 64
-"""Most convolutions of a waveform front end; HuBERT has 7."""
+"""Maximum number of convolutions in the waveform front end; HuBERT has 7."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What the network's answers are called, and how sound is given to it."""
+    """Names of the network's outputs, and the format of its input."""
 
     labels: list[str]
     """Names of the classes, in the order of the logits."""
 
     sampling_rate: int = 16000
-    """Rate of the sound that the network takes, in Hz."""
+    """Sampling rate of the network's input, in Hz."""
 
     do_normalize: bool = True
-    """Whether it takes sound of zero mean and unit variance."""
+    """Whether the input is normalised to zero mean and unit variance."""
 
     receptive_field: int = 1
-    """Fewest samples from which its front end makes one frame; 400 for HuBERT-base."""
+    """Number of samples that one frame of the front end covers; 400 for HuBERT-base."""
 
     @classmethod
     def read(cls, folder: Path) -> ModelConfig:
         """Read both files of `folder`.
 
         Raises:
-            ModelError: one is missing or damaged, holds unusable values, or is not that of a
-                classifier with one label a sound.
+            ModelError: one is missing or damaged, has unusable values, or belongs to a model that
+                is not a single-label classifier.
         """
         sampling_rate, do_normalize = _checked(folder / "preprocessor_config.json", _preprocessing)
         labels, receptive_field = _checked(folder / "config.json", _classification)
@@ -71,11 +71,11 @@ class ModelConfig:
 
 
 def _checked(path: Path, read: Callable[[dict[str, Any]], T]) -> T:
-    """Return what `read` makes of the JSON in `path`."""
+    """Return `read(JSON in path)`; turn errors into a `ModelError` that names the file."""
     try:
         return read(read_json(path))
     except FileNotFoundError as error:
-        raise ModelError(f"{path} is missing: a model folder needs it") from error
+        raise ModelError(f"{path} is missing: every model folder needs it") from error
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} cannot be used: {one_line(error)}") from error
 
@@ -94,8 +94,8 @@ def _classification(values: dict[str, Any]) -> tuple[list[str], int]:
     problem_type = values.get("problem_type")
     if problem_type not in (None, SINGLE_LABEL):
         raise ValueError(
-            f"problem_type is {shown(problem_type)}: only models that choose one of several "
-            f"labels ({SINGLE_LABEL}) can be listened with"
+            f"problem_type is {quoted(problem_type)}: only models that choose one of several "
+            f"labels ({SINGLE_LABEL}) are supported"
         )
     kernels = _layers(values, "conv_kernel")
     strides = _layers(values, "conv_stride")
@@ -107,7 +107,7 @@ def _classification(values: dict[str, Any]) -> tuple[list[str], int]:
 def _labels(values: dict[str, Any]) -> list[str]:
     if "id2label" not in values:
         raise ValueError(
-            "it has no id2label, so the model's classes have no names: is it an "
+            "id2label, which names the model's classes, is missing: is this an "
             "audio-classification model?"
         )
     by_id = mapping(values["id2label"], "id2label")
@@ -123,17 +123,19 @@ def _labels(values: dict[str, Any]) -> list[str]:
 
 
 def _layers(values: dict[str, Any], name: str) -> list[int]:
-    """Kernel sizes or strides of the front end; none where it has no such front end."""
+    """Return kernel sizes or strides of the front end; none if it has no such front end."""
     sizes = values.get(name) or []
     if not isinstance(sizes, list) or len(sizes) > MAX_LAYERS:
-        raise ValueError(f"{name} is {shown(sizes)}: it must be a list of at most {MAX_LAYERS}")
+        raise ValueError(f"{name} is {quoted(sizes)}: it must be a list of at most {MAX_LAYERS}")
     return [whole_number(size, name, 1, MAX_SAMPLING_RATE) for size in sizes]
 
 
 def receptive_field(kernels: list[int], strides: list[int]) -> int:
-    """Fewest samples from which convolutions, the lowest first, make one frame.
+    """Return how many samples one output frame of stacked convolutions covers.
 
-    Each layer sees `kernel` outputs of the layer below it, `stride` apart.
+    Args:
+        kernels: Kernel size of each layer, from the input upwards.
+        strides: Stride of each layer.
     """
     field = 1
     for kernel, stride in reversed(list(zip(kernels, strides, strict=True))):

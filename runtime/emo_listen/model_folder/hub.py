@@ -1,4 +1,4 @@
-"""What to do with the id of a model on a hub, which is never downloaded by itself."""
+"""How to download a hub model, which the runtime never does itself."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import re
 from pathlib import Path
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-"""`owner/name`, as a hub writes it."""
+"""A hub id: `owner/name`."""
 
 
-def how_to_download(place: str | Path) -> str:
-    """Return a sentence, begun by a blank, where a place that is no folder may be a hub's id.
+def how_to_download(path: str | Path) -> str:
+    """Return a hint, starting with a space, if a path that is not a folder may be a hub id.
 
-    It may not where the folder that it would lie in is there.
+    It cannot be one if its parent folder exists.
     """
-    text = Path(place).as_posix()
-    if not HUB_ID.fullmatch(text) or Path(place).parent.is_dir():
+    text = Path(path).as_posix()
+    if not HUB_ID.fullmatch(text) or Path(path).parent.is_dir():
         return ""
     name = text.split("/")[1]
     return (
-        f" If it is a model on a hub, download it with `hf download {text} --local-dir {name}` "
+        f" If it is a hub id, download the model with `hf download {text} --local-dir {name}` "
         f"and give the folder {name}."
     )

@@ -1,4 +1,4 @@
-"""The network of a model: an ONNX file, checked before onnxruntime opens it."""
+"""Opens a model's ONNX file, after checking it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from emo_listen.model_folder.onnx_file import check_network
 from emo_listen.model_folder.values import one_line
 
 LOAD_SECONDS = 120.0
-"""Longest that onnxruntime may take to load a network. A HuBERT-large of 1.3 GB takes some 5 s."""
+"""Time limit for loading a network, in seconds. A HuBERT-large of 1.3 GB takes about 5 s."""
 
 
 @contextlib.contextmanager
-def time_limit(seconds: float, end: Callable[[], None]) -> Iterator[None]:
-    """Call `end` from another thread where the block takes longer than `seconds`."""
-    timer = threading.Timer(seconds, end)
+def time_limit(seconds: float, cancel: Callable[[], None]) -> Iterator[None]:
+    """Call `cancel` from another thread if the block takes longer than `seconds`."""
+    timer = threading.Timer(seconds, cancel)
     timer.daemon = True
     timer.start()
     try:
@@ -30,7 +30,11 @@ def time_limit(seconds: float, end: Callable[[], None]) -> Iterator[None]:
 
 
 def open_network(file: Path, threads: int) -> onnxruntime.InferenceSession:
-    """Open `file` once it is known to be one self-contained network on raw sound."""
+    """Check that `file` is a self-contained network on raw audio, and open it.
+
+    Raises:
+        ModelError: it is not, or onnxruntime cannot load it.
+    """
     try:
         check_network(file.read_bytes())
     except (OSError, ValueError) as error:
@@ -38,28 +42,31 @@ def open_network(file: Path, threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # Idle threads would spin: on two, a window each 0.1 s then costs 81 ms of CPU time, not 22.
+    # Spinning idle threads cost CPU time: with two threads and a window every 0.1 s, 81 ms a window
+    # instead of 22.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    cancel = getattr(options, "set_load_cancellation_flag", lambda _: None)  # From 1.21 on.
+    cancel = getattr(options, "set_load_cancellation_flag", lambda _: None)  # Since 1.21.
     try:
         with time_limit(LOAD_SECONDS, lambda: cancel(True)):
             session = onnxruntime.InferenceSession(
                 str(file),
                 sess_options=options,
                 providers=["CPUExecutionProvider"],
-                enable_fallback=False,  # It would print to standard output, and load again.
+                enable_fallback=False,  # It prints to standard output and loads again.
             )
     except Exception as error:
-        # onnxruntime raises classes of its own that share no base but Exception.
+        # onnxruntime's own errors have no common base class but Exception.
         raise ModelError(f"{file} cannot be loaded by onnxruntime: {one_line(error)}") from error
     inputs = {node.name: node for node in session.get_inputs()}
     waveform = inputs.get("input_values")
     if waveform is None or len(waveform.shape) != 2 or waveform.type != "tensor(float)":
         given = ", ".join(f"{n.name} {n.shape} {n.type}" for n in inputs.values())
         raise ModelError(
-            f"{file} takes {given}, not float32 sound as input_values (batch, samples): "
-            "use a HuBERT, wav2vec 2.0, WavLM or like audio classifier"
+            f"{file} takes {given}, not float32 samples as input_values (batch, samples): "
+            "use an audio classifier such as HuBERT, wav2vec 2.0 or WavLM"
         )
     if unknown := inputs.keys() - {"input_values", "attention_mask"}:
-        raise ModelError(f"{file} needs inputs that sound alone cannot give: {sorted(unknown)}")
+        raise ModelError(
+            f"{file} needs inputs other than audio, {sorted(unknown)}: use another model"
+        )
     return session

@@ -1,8 +1,8 @@
-"""What an ONNX file holds, read before onnxruntime opens it.
+"""Checks an ONNX file before onnxruntime opens it.
 
-onnxruntime trusts its models: it opens whatever other file they name, runs loops without end, and
-aborts the process on some input shapes. The runtime does not depend on the `onnx` package; this
-walks the few fields of the format that tell.
+onnxruntime trusts its models: it opens any other file that they name, runs endless loops, and
+aborts the process on some input shapes. The runtime does not depend on the `onnx` package, so this
+module reads the few fields of the format that matter.
 https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 """
 
@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 MAX_FIELDS = 2_000_000
-"""Most fields of a file that is read, which takes 3 s. A HuBERT-large has 50,000."""
+"""Maximum number of fields, which take 3 s to read. A HuBERT-large has 50,000."""
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
-# For each message, the fields that hold further messages, by number.
+# For each kind of message, the numbers of the fields that hold messages.
 _CHILDREN: dict[str, dict[int, str]] = {
     "Model": {7: "Graph", 25: "Function"},
     "Graph": {1: "Node", 5: "Tensor", 15: "SparseTensor"},
@@ -37,31 +37,31 @@ _UNBOUNDED: dict[object, str] = {b"Loop": "Loop", b"Scan": "Scan"}
 
 
 def check_network(model: bytes) -> None:
-    """Refuse an ONNX file that reads other files, has loops, or takes sound of one length alone.
+    """Refuse an ONNX file that reads other files, has loops, or has an input of fixed length.
 
     Raises:
-        ValueError: it is one of these, or not a protocol buffer.
+        ValueError: it does one of these, or is not a protocol buffer.
     """
     for kind, number, value in _walk(model):
         if (kind, number) == _EXTERNAL_DATA or ((kind, number) == _DATA_LOCATION and value):
             raise ValueError(
-                "it keeps tensors in other files, and could name any file of this device: save it "
-                "as one file"
+                "it stores tensors in other files, which could be any file of this device: save "
+                "it as one file"
             )
         if (kind, number) == _OPERATOR and value in _UNBOUNDED:
             raise ValueError(
-                f"it has the operator {_UNBOUNDED[value]}, which may never end: no encoder of "
-                "speech needs it"
+                f"it has the operator {_UNBOUNDED[value]}, which may never end: export it without "
+                "loops"
             )
     if (length := _fixed_length(model)) is not None:
         raise ValueError(
-            f"its input_values take {length} samples and no other number: export it with a "
+            f"its input_values have a fixed length of {length} samples: export it with a "
             "dynamic axis"
         )
 
 
 def _walk(model: bytes) -> Iterator[tuple[str, int, int | memoryview]]:
-    """Yield the kind of message, number and value of each field that may matter."""
+    """Yield message kind, field number and value of each field that does not hold a message."""
     waiting = [("Model", memoryview(model))]
     count = 0
     while waiting:
@@ -78,7 +78,7 @@ def _walk(model: bytes) -> Iterator[tuple[str, int, int | memoryview]]:
 
 
 def _fixed_length(model: bytes) -> int | None:
-    """Return the length that the graph's `input_values` fix in their second dimension, if any."""
+    """Return the second dimension of the graph's `input_values`; None if it is dynamic."""
     for graph in _messages(memoryview(model), 7):
         for value_info in _messages(graph, 11):
             if b"input_values" in [bytes(name) for name in _messages(value_info, 1)]:
@@ -90,7 +90,7 @@ def _fixed_length(model: bytes) -> int | None:
 
 
 def _path(message: memoryview, *numbers: int) -> list[memoryview]:
-    """Return the messages below `message` that a path of field numbers leads to."""
+    """Return the messages at a path of field numbers below `message`."""
     found = [message]
     for number in numbers:
         found = [child for parent in found for child in _messages(parent, number)]
@@ -124,7 +124,7 @@ def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
 
 
 def _varint(message: memoryview, position: int) -> tuple[int, int]:
-    """Decode a base-128 number; return it and the position after it."""
+    """Decode a varint; return it and the position after it."""
     value = shift = 0
     while True:
         if position >= len(message) or shift > 63:

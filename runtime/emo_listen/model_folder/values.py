@@ -1,4 +1,4 @@
-"""Checks of values that come from files: each returns the value, or says what it must be."""
+"""Checks of values from JSON files: each returns the value, or raises an error that explains it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 MAX_JSON_BYTES = 8 << 20
-"""Largest JSON file of a model folder that is read. A head of 2,048 values for eight labels takes
+"""Maximum size of a JSON file in a model folder. A head of 2,048 values for eight labels takes
 400 kB."""
 
 
@@ -17,9 +17,9 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object from a regular file.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: it does not exist.
         OSError: it cannot be read.
-        ValueError: it is too large, too deep, no JSON object, or holds NaN or Infinity.
+        ValueError: it is too large, nested too deeply, not a JSON object, or holds NaN or Infinity.
     """
     if path.exists() and not path.is_file():
         raise ValueError("it is not a regular file")
@@ -41,7 +41,7 @@ def _refuse_constant(name: str) -> Any:
 
 
 def number_in(value: Any, low: float, high: float) -> bool:
-    """Whether `value` is a number from `low` to `high`; NaN and booleans are none."""
+    """Whether `value` is a number from `low` to `high`; NaN and booleans are not."""
     return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
 
 
@@ -49,70 +49,72 @@ def number(value: Any, name: str, low: float, high: float) -> float:
     """Return a finite number from `low` to `high`.
 
     Raises:
-        ValueError: it is anything else.
+        ValueError: it is not.
     """
     if number_in(value, low, high):
         return float(value)
-    raise ValueError(f"{name} is {shown(value)}: it must be a number from {low:g} to {high:g}")
+    raise ValueError(f"{name} is {quoted(value)}: it must be a number from {low:g} to {high:g}")
 
 
 def whole_number(value: Any, name: str, low: int, high: int) -> int:
-    """Return a whole number from `low` to `high`; 16000.0 is one.
+    """Return a whole number from `low` to `high`; 16000.0 counts as one.
 
     Raises:
-        ValueError: it is anything else.
+        ValueError: it is not.
     """
     if number_in(value, low, high) and value == math.floor(value):
         return int(value)
-    raise ValueError(f"{name} is {shown(value)}: it must be a whole number from {low} to {high}")
+    raise ValueError(f"{name} is {quoted(value)}: it must be a whole number from {low} to {high}")
 
 
 def flag(value: Any, name: str) -> bool:
     """Return true or false.
 
     Raises:
-        ValueError: it is anything else.
+        ValueError: it is not.
     """
     if isinstance(value, bool):
         return value
-    raise ValueError(f"{name} is {shown(value)}: it must be true or false")
+    raise ValueError(f"{name} is {quoted(value)}: it must be true or false")
 
 
 def text(value: Any, name: str, max_length: int) -> str:
-    """Return text that a terminal can show, of 1 to `max_length` characters.
+    """Return printable text of 1 to `max_length` characters.
 
     Raises:
-        ValueError: it is anything else.
+        ValueError: it is not.
     """
     if isinstance(value, str) and 0 < len(value) <= max_length and value.isprintable():
         return value
-    raise ValueError(f"{name} is {shown(value)}: it must be 1 to {max_length} printable characters")
+    raise ValueError(
+        f"{name} is {quoted(value)}: it must be 1 to {max_length} printable characters"
+    )
 
 
 def mapping(value: Any, name: str) -> dict[str, Any]:
     """Return a JSON object.
 
     Raises:
-        ValueError: it is anything else.
+        ValueError: it is not.
     """
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return value
-    raise ValueError(f"{name} is {shown(value)}: it must be an object")
+    raise ValueError(f"{name} is {quoted(value)}: it must be an object")
 
 
 def sha256_hex(value: Any, name: str) -> str:
     """Return a SHA-256 in hex.
 
     Raises:
-        ValueError: it is anything else.
+        ValueError: it is not.
     """
     if isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value):
         return value
-    raise ValueError(f"{name} is {shown(value)}: it must be a SHA-256 in 64 hex digits")
+    raise ValueError(f"{name} is {quoted(value)}: it must be a SHA-256 in 64 hex digits")
 
 
 def finite(value: Any) -> Any:
-    """`value` of JSON's types with None for every NaN and infinity in it."""
+    """Return a JSON value with every NaN and infinity replaced by None."""
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -121,14 +123,14 @@ def finite(value: Any) -> Any:
 
 
 def one_line(error: Exception, max_length: int = 400) -> str:
-    """Return an error's text as a terminal can show it: in one line, without control characters."""
+    """Return an error's text as one line without control characters."""
     words = " ".join(str(error).split())[:max_length]
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
 
 
-def shown(value: Any) -> str:
-    """`value` as a message shows it: in ASCII, and no longer than a line."""
+def quoted(value: Any) -> str:
+    """Return `value` for an error message: in ASCII and short."""
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else "a list"
-    shown = ascii(value)
-    return shown if len(shown) <= 40 else f"{shown[:40]}…"
+    text = ascii(value)
+    return text if len(text) <= 40 else f"{text[:40]}…"

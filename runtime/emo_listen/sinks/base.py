@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import TracebackType
 
+from emo_listen.errors import OutputError
 from emo_listen.events import Emit, Event
 
 EVENT_TYPES: dict[Emit, frozenset[str]] = {
@@ -12,6 +14,16 @@ EVENT_TYPES: dict[Emit, frozenset[str]] = {
     "all": frozenset({"window", "provisional", "segment", "gap", "warning"}),
 }
 """The event types of each choice of `--emit`."""
+
+
+def require_parent_folder(path: Path) -> None:
+    """Check that the folder of a file to be written exists.
+
+    Raises:
+        OutputError: it does not.
+    """
+    if not path.parent.is_dir():
+        raise OutputError(f"{path.parent} is not a folder: create it first")
 
 
 class Sink:

@@ -19,7 +19,7 @@ from emo_listen.errors import OutputError
 from emo_listen.events import Event, SegmentEvent
 from emo_listen.extras import import_extra
 from emo_listen.model_settings import UNCERTAIN
-from emo_listen.sinks.base import Sink
+from emo_listen.sinks.base import Sink, require_parent_folder
 from emo_listen.sources.audio_file import AudioFile
 from emo_listen.sources.base import Source
 
@@ -57,8 +57,7 @@ class TimelineSink(Sink):
         import_extra("plot", "matplotlib")
         if picture.suffix.casefold() not in PICTURE_SUFFIXES:
             raise OutputError(f"{picture} must end in {', '.join(PICTURE_SUFFIXES)}")
-        if not picture.parent.is_dir():
-            raise OutputError(f"the folder {picture.parent} does not exist: create it first")
+        require_parent_folder(picture)
         self._picture = picture
         self._file = Path(str(source))
         self._segments: list[SegmentEvent] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emo_listen.baselines.running_baseline import MOST_SECONDS, RunningBaseline
+from emo_listen.baselines.running_baseline import MAX_SECONDS, RunningBaseline
 from emo_listen.head import Head
 
 LABELS = ["anger", "disgust", "fear", "happiness", "neutral", "sadness"]
@@ -78,7 +78,7 @@ def test_an_odd_voice_becomes_ordinary(seed: int) -> None:
     assert (HEAD.bias + ODD).argmax() != NEUTRAL  # It would be fear without a baseline.
     assert (found[20:] == NEUTRAL).mean() > 0.8
     assert np.abs(estimate.shift - ODD).max() < 0.6
-    assert estimate.seconds == MOST_SECONDS
+    assert estimate.seconds == MAX_SECONDS
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -12,7 +12,7 @@ import soundfile
 
 from emo_listen import EmotionModel, listen
 from emo_listen.audio import load_audio
-from emo_listen.baselines.two_passes import FirstPass, SecondPass, voice_of
+from emo_listen.baselines.two_passes import FirstPass, SecondPass, voice_reference
 from emo_listen.cli import main
 from emo_listen.commands.grouping import group_files, grouping
 from emo_listen.commands.workers import analyse_files
@@ -57,7 +57,7 @@ def test_the_second_pass_hears_what_the_first_heard(folder: Path) -> None:
     model = EmotionModel.load(folder)
     heard = FirstPass(model)
     first = list(listen("talks/a/1.wav", model=model, emit="all", baseline=heard))
-    voice = voice_of(model, [heard])
+    voice = voice_reference(model, [heard])
     assert np.abs(voice.shift).max() > 0.1
     again = list(listen("talks/a/1.wav", model=model, emit="all", baseline=voice))
     second = SecondPass(model, heard)

@@ -19,7 +19,7 @@ import soundfile
 from emo_listen import EmotionModel, ProvisionalEvent, listen
 from emo_listen.audio import load_audio
 from emo_listen.baselines.references import BaselineChoice
-from emo_listen.baselines.two_passes import FirstPass, voice_of
+from emo_listen.baselines.two_passes import FirstPass, voice_reference
 from emo_listen.cli import main
 from emo_listen.commands.sound_files import find_sound_files
 from emo_listen.commands.workers import analyse_files
@@ -58,7 +58,7 @@ def expected(
         heard = FirstPass(model)
         for _ in listen(file, model=model, baseline=heard):
             pass
-        baseline = voice_of(model, [heard])
+        baseline = voice_reference(model, [heard])
     return [
         {"type": event.type, "file": file, **event_row(event)}
         for event in listen(file, model=model, baseline=baseline, emit=emit)

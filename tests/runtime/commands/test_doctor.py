@@ -1,4 +1,4 @@
-"""`emo-listen doctor`: what it finds on this machine, and what it asks to mend."""
+"""`emo-listen doctor`: what it reports about this machine, and what it advises."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def doctor(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
-def test_what_is_found_and_what_to_mend(bundled_model: EmotionModel) -> None:
+def test_findings_and_advice(bundled_model: EmotionModel) -> None:
     result = doctor("--json")
     assert (result.returncode, result.stderr) == (1, "")
     report = json.loads(result.stdout)
@@ -44,8 +44,8 @@ def test_what_is_found_and_what_to_mend(bundled_model: EmotionModel) -> None:
     )
     assert "verified" in found["model"]["found"]
     assert found["labels"]["found"] == ", ".join(bundled_model.labels)
-    takes = "enroll" if bundled_model.head is not None else "takes none"
-    assert takes in found["baseline"]["found"]
+    supported = "enroll" if bundled_model.head is not None else "not supported"
+    assert supported in found["baseline"]["found"]
     assert "times faster than real time" in found["speed"]["found"]
     assert found["extras"]["found"] == "audformat, media, osc, plot, websocket"
 
@@ -53,14 +53,14 @@ def test_what_is_found_and_what_to_mend(bundled_model: EmotionModel) -> None:
 def test_the_report_fits_a_terminal() -> None:
     result = doctor()
     assert result.returncode == 1
-    table, mend = result.stdout.split("\nTo mend:\n")
+    table, advice = result.stdout.split("\nTo do:\n")
     assert max(map(len, table.splitlines())) <= 80
-    assert mend.startswith("- microphone: PortAudio library not found")
-    assert mend.endswith("emo-listen cannot listen yet.\n")
+    assert advice.startswith("- microphone: PortAudio library not found")
+    assert advice.endswith("emo-listen cannot listen yet.\n")
 
 
 @pytest.mark.audio_device
-def test_a_microphone_that_hears_something_is_enough(sample_file: Path, tmp_path: Path) -> None:
+def test_a_microphone_must_deliver_sound(sample_file: Path, tmp_path: Path) -> None:
     voice = tmp_path / "voice.wav"
     soundfile.write(voice, load_audio(sample_file, RATE), RATE)
     command = [sys.executable, "-m", "emo_listen.cli", "doctor", "--json"]

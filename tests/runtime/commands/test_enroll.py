@@ -56,7 +56,7 @@ def test_what_is_enrolled_is_what_labels_are_relative_to(
     assert enroll(output, folder, sample_file, sample_file) == 0
     baseline = Baseline.load(output)
     errors = capsys.readouterr().err.splitlines()
-    assert errors == [f"Baseline of {baseline.seconds:.1f} s of speech: {output}"]
+    assert errors == [f"Baseline from {baseline.seconds:.1f} s of speech written to {output}"]
     assert baseline.seconds > 20
     # What a listener hears of the speech, not the silence between.
     model = EmotionModel.load(folder)
@@ -85,7 +85,7 @@ def test_too_little_speech_is_told_and_nothing_written(
     assert not output.exists()
     soundfile.write(short, voice[: 12 * RATE], RATE)
     assert enroll(output, folder, short) == 0
-    assert "a baseline of 20 s is better" in capsys.readouterr().err
+    assert "20 s are recommended" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_too_little_speech_is_told_and_nothing_written(
     [
         # Two spoke, one soft and one loud.
         (lambda voice: np.concatenate((voice / 6, voice * 6)), "varied more than"),
-        (lambda voice: np.tile(voice * 60, 2), "far from the ordinary speech"),
+        (lambda voice: np.tile(voice * 60, 2), "very different from the ordinary speech"),
         (lambda voice: np.tile(voice * 20, 2), "sounded like anger"),
     ],
 )
@@ -117,8 +117,8 @@ def test_a_place_that_cannot_be_written_is_refused_before_anybody_speaks(
 ) -> None:
     output.write_text("a diary")
     for place, message in (
-        (output, "not a baseline: give another --output"),
-        (output / "x", "is not a folder"),
+        (output, "not a baseline: choose another --output"),
+        (output / "x", "is not a folder: create it first"),
         (output.parent, "not a baseline"),
     ):
         assert enroll(place, folder, Path("absent.wav")) == 2
@@ -132,7 +132,7 @@ def test_a_model_without_a_head_cannot_be_enrolled_with(
     settings = json.loads((folder / "emo_listen.json").read_text())
     (folder / "emo_listen.json").write_text(json.dumps({**settings, "head": None}))
     assert enroll(output, folder, sample_file) == 2
-    assert "levels takes no baseline" in capsys.readouterr().err
+    assert "levels does not support baselines" in capsys.readouterr().err
     assert main(["--model", str(folder), "--device", str(sample_file), "--baseline", "x"]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -146,7 +146,7 @@ def test_a_microphone_is_heard_until_there_is_enough(
     # The real command, asking for less speech than it does, so that this takes seconds.
     code = (
         "import sys; from emo_listen import cli; from emo_listen.commands import enroll\n"
-        "enroll.ENOUGH = 2.0; enroll.LEAST = 1.0\n"
+        "enroll.TARGET_SECONDS = 2.0; enroll.MIN_SECONDS = 1.0\n"
         f"sys.exit(cli.main(['enroll', '--output', {str(output)!r}, '--model', {str(folder)!r}]))"
     )
     speech = output.with_name("voice.wav")
@@ -162,5 +162,5 @@ def test_a_microphone_is_heard_until_there_is_enough(
                 microphone.run("paplay", "--device=virt", speech)
             errors = process.stderr.read()
     assert process.returncode == 0
-    assert f"s of speech: {output}" in errors
+    assert f"s of speech written to {output}" in errors
     assert 2 <= Baseline.load(output).seconds < 6
