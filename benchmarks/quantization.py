@@ -33,8 +33,9 @@ from benchmarks.common.quantizations import QUANTIZATIONS
 from benchmarks.common.timing import Samples, interleave, machine, print_machine, summarise
 from benchmarks.plots.latency import plot_accuracy_against_latency
 from benchmarks.scoring.accuracy_tables import print_table
+from emo_listen.model_folder.network import FP32
 from export.checkpoint import PyTorchModel
-from export.graph import FP32, export_fp32
+from export.graph import export_fp32
 from export.speech import speech_windows
 from train.corpus.long_recordings import over_windows
 from train.corpus.places import BUNDLED_CHECKPOINT, DATA_HELP, need_corpus

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from emo_listen.model_folder.network import FP32, INT8
 from emo_listen.model_settings import ModelSettings, file_sha256
-from export.graph import FP32, INT8, logits_of
+from export.graph import logits_of
 
 
 def against_bundled(folder: Path, inputs: list[NDArray[np.float32]], bundled: Path) -> list[str]:

@@ -21,9 +21,9 @@ from pathlib import Path
 from emo_listen import EmotionModel
 from emo_listen.errors import EmoListenError, ModelError
 from emo_listen.model import BUNDLED_MODEL
+from emo_listen.model_folder.network import FP32, INT8
 from emo_listen.model_settings import ModelSettings, file_sha256
 from export.checkpoint import WEIGHT_FILES
-from export.graph import FP32, INT8
 from train.corpus.places import BUNDLED_CHECKPOINT
 
 WEIGHTS = WEIGHT_FILES[0]

@@ -15,6 +15,7 @@ from optimum.exporters.onnx import onnx_export_from_model
 
 from emo_listen.errors import ModelError
 from emo_listen.model import LOGITS
+from emo_listen.model_folder.network import FP32
 from export.checkpoint import NEEDED_FILES, load_classifier
 from export.embedding import expose_embedding
 from export.fold import fold_weight_norm
@@ -22,12 +23,6 @@ from export.streamline import streamline
 
 OPSET = 18
 """ONNX operator set of the graphs: what Optimum chooses for HuBERT with this PyTorch."""
-
-FP32 = "onnx/model.onnx"
-"""Path of the fp32 graph in a model folder, by the hub's layout."""
-
-INT8 = "onnx/model_quantized.onnx"
-"""Path of the quantized graph in a model folder."""
 
 
 def export_fp32(checkpoint: Path, folder: Path) -> dict[str, Any] | None:

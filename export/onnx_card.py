@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from emo_listen.model_folder.network import FP32, INT8
 from emo_listen.model_settings import ModelSettings
-from export.graph import FP32, INT8
 from export.precision_scores import score_rows
 from export.tables import markdown_table
 from train.report.model_card import with_last_section

@@ -40,10 +40,11 @@ from transformers.utils import logging as transformers_logging
 from emo_listen import EmotionModel
 from emo_listen.errors import EmoListenError, ModelError
 from emo_listen.model import BUNDLED_MODEL
+from emo_listen.model_folder.network import FP32, INT8
 from emo_listen.model_settings import ModelSettings, file_sha256
 from export.against_bundled import against_bundled
 from export.checkpoint import NEEDED_FILES, WEIGHT_FILES, PyTorchModel
-from export.graph import FP32, INT8, OPSET, export_fp32
+from export.graph import OPSET, export_fp32
 from export.onnx_card import extend_model_card
 from export.parity import compare, print_parity
 from export.precision_scores import (

@@ -23,9 +23,9 @@ import soundfile
 from numpy.typing import NDArray
 
 from emo_listen.audio import load_audio
+from emo_listen.samples import SAMPLE
 
 SAMPLING_RATE = 16000
-OUTPUT = Path(__file__).parent / "emo_listen" / "samples" / "demo.ogg"
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,9 @@ def main() -> None:
     """Write the sample."""
     pause = np.zeros(SAMPLING_RATE // 2, np.float32)
     samples = np.concatenate([part for s in SENTENCES for part in (speak(s), pause)])
-    OUTPUT.parent.mkdir(exist_ok=True)
-    soundfile.write(OUTPUT, samples, SAMPLING_RATE, format="OGG", subtype="VORBIS")
-    print(f"{OUTPUT}: {len(samples) / SAMPLING_RATE:.1f} s, {OUTPUT.stat().st_size} bytes")
+    SAMPLE.parent.mkdir(exist_ok=True)
+    soundfile.write(SAMPLE, samples, SAMPLING_RATE, format="OGG", subtype="VORBIS")
+    print(f"{SAMPLE}: {len(samples) / SAMPLING_RATE:.1f} s, {SAMPLE.stat().st_size} bytes")
 
 
 if __name__ == "__main__":

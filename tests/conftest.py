@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from emo_listen import EmotionModel
+from emo_listen.samples import SAMPLE
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = REPOSITORY.parent / "shared"
@@ -47,5 +48,5 @@ def bundled_model() -> EmotionModel:
 
 @pytest.fixture(scope="session")
 def sample_file() -> Path:
-    """A synthetic voice, which the package brings."""
-    return REPOSITORY / "runtime" / "emo_listen" / "samples" / "demo.ogg"
+    """The bundled sample: a synthetic voice."""
+    return SAMPLE

@@ -26,9 +26,9 @@ from onnx import ModelProto, numpy_helper
 from transformers import AutoModelForAudioClassification
 
 from emo_listen.errors import EmoListenError, ModelError
+from emo_listen.model_folder.network import INT8
 from emo_listen.model_settings import FILE_NAME
 
-INT8 = "onnx/model_quantized.onnx"
 LAYERS = "hubert.encoder.layers"
 
 

@@ -28,12 +28,12 @@ import numpy as np
 import torch
 from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
 
+from emo_listen.decoding.suffixes import SOUND_SUFFIXES
 from emo_listen.errors import CorpusError, EmoListenError, ModelError
 from train.corpus.audio_cache import add_cache_dir, decode_corpus, print_faults
 from train.corpus.clip_table import add_columns, columns_of
 from train.corpus.load import load_corpus
 from train.corpus.long_recordings import cut_long, logits_by_recording
-from train.corpus.sound_files import AUDIO_SUFFIXES
 from train.corpus.splits import leave_out_ambiguous, split_corpus
 from train.evaluation.scoring import logits_of_clips
 from train.trainer.clips import Clips
@@ -57,7 +57,7 @@ def clip_keys(names: list[str]) -> list[str]:
     common = len(PurePath(os.path.commonpath([path.parent for path in paths])).parts)
     keys = []
     for path in paths:
-        known = path.suffix.lower() in AUDIO_SUFFIXES
+        known = path.suffix.casefold() in SOUND_SUFFIXES
         keys.append(PurePath(*path.parts[common:]).with_suffix("" if known else path.suffix))
     twice = [key for key, count in Counter(keys).items() if count > 1]
     if twice:

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from benchmarks.common.timing import Samples
 from emo_listen import EmotionModel
 from emo_listen.errors import ModelError
+from emo_listen.model_folder.network import FP32, INT8
 from emo_listen.model_settings import ModelSettings
 from export.checkpoint import PyTorchModel
-from export.graph import FP32, INT8, export_fp32
+from export.graph import export_fp32
 from train.corpus.long_recordings import over_windows
 
 PYTORCH = "PyTorch"

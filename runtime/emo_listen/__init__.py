@@ -1,8 +1,8 @@
-"""emo-listen: which emotion a voice carries, on the device, as it is spoken.
+"""emo-listen: on-device speech emotion recognition for live and recorded speech.
 
     from emo_listen import EmotionModel, listen
 
-Names are imported when first used, so that `import emo_listen.errors` loads no runtime.
+Names are imported on first use: `import emo_listen.errors` does not load onnxruntime.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from emo_listen.telemetry import disable_telemetry
 
 if TYPE_CHECKING:
     from emo_listen.baselines.baseline import Baseline
+    from emo_listen.errors import EmoListenError
     from emo_listen.events import (
         Event,
         GapEvent,
+        LabelEvent,
         ProvisionalEvent,
         SegmentEvent,
         StatusEvent,
@@ -25,16 +27,23 @@ if TYPE_CHECKING:
     )
     from emo_listen.listener import Listener, listen
     from emo_listen.model import EmotionModel, Prediction
+    from emo_listen.sinks.base import Sink
+    from emo_listen.sources.base import Gap, Source
 
 _MODULES = {
     "Baseline": "emo_listen.baselines.baseline",
+    "EmoListenError": "emo_listen.errors",
     "EmotionModel": "emo_listen.model",
     "Event": "emo_listen.events",
+    "Gap": "emo_listen.sources.base",
     "GapEvent": "emo_listen.events",
+    "LabelEvent": "emo_listen.events",
     "Listener": "emo_listen.listener",
     "Prediction": "emo_listen.model",
     "ProvisionalEvent": "emo_listen.events",
     "SegmentEvent": "emo_listen.events",
+    "Sink": "emo_listen.sinks.base",
+    "Source": "emo_listen.sources.base",
     "StatusEvent": "emo_listen.events",
     "WarningEvent": "emo_listen.events",
     "WindowEvent": "emo_listen.events",
@@ -43,13 +52,18 @@ _MODULES = {
 
 __all__ = [
     "Baseline",
+    "EmoListenError",
     "EmotionModel",
     "Event",
+    "Gap",
     "GapEvent",
+    "LabelEvent",
     "Listener",
     "Prediction",
     "ProvisionalEvent",
     "SegmentEvent",
+    "Sink",
+    "Source",
     "StatusEvent",
     "WarningEvent",
     "WindowEvent",

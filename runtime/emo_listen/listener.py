@@ -7,7 +7,6 @@ import contextlib
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from emo_listen.audio import Resampler
 from emo_listen.baselines.references import BaselineChoice
 from emo_listen.engine import Engine, ListenOptions
 from emo_listen.errors import AudioInputError, ListenerError
-from emo_listen.events import Emit, Event, StatusEvent, WarningEvent
+from emo_listen.events import Emit, Event, StatusEvent
 from emo_listen.model import MIN_SECONDS, EmotionModel
 from emo_listen.sound.levels import LevelWatch, level_dbfs
 from emo_listen.sound.mixing import MixDown
@@ -89,13 +88,9 @@ class Listener:
         return self._engine.received / self.model.sampling_rate
 
     def stop(self) -> None:
-        """End the stream after the sound that has come; callable from any thread or signal.
-
-        A source of one's own that has no `stop` ends at its next block.
-        """
+        """End the stream after the sound received so far; callable from any thread or signal."""
         self._stopped.set()
-        if hasattr(self.source, "stop"):
-            self.source.stop()
+        self.source.stop()
 
     def __iter__(self) -> Generator[Event, None, None]:
         """Return events as they are heard; closing the iterator closes the source.
@@ -127,8 +122,6 @@ class Listener:
         for block in valid_sound(channel_blocks(source), source.sampling_rate):
             if self._stopped.is_set() and not source.live:
                 return
-            if self._stopped.is_set() and not hasattr(source, "stop"):
-                break
             if isinstance(block, Gap):
                 if mixing is not None:
                     yield from hear(mixing.finish())
@@ -139,8 +132,7 @@ class Listener:
             if mixing is None:
                 mixing = MixDown(block.shape[1], source.sampling_rate)
             yield from hear(mixing.push(block))
-            for warning in levels.push(block):
-                yield WarningEvent(**asdict(warning))
+            yield from levels.push(block)
         if self._stopped.is_set() and not source.live:
             return
         if mixing is not None:

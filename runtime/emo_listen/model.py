@@ -16,7 +16,7 @@ from emo_listen.errors import AudioInputError, BaselineError, ModelError
 from emo_listen.head import Head, voice_temperature
 from emo_listen.model_folder.config import ModelConfig
 from emo_listen.model_folder.hub import how_to_download
-from emo_listen.model_folder.network import open_network, time_limit
+from emo_listen.model_folder.network import FP32, INT8, open_network, time_limit
 from emo_listen.model_folder.values import one_line, whole_number
 from emo_listen.model_settings import MAX_THREADS, UNCERTAIN, ModelSettings, file_sha256
 from emo_listen.smoothing import softmax
@@ -30,10 +30,10 @@ BUNDLED_MODEL = Path(__file__).parent / "models" / "hubert-compact"
 """The model in the package."""
 
 MODEL_FILES = (
-    "onnx/model_quantized.onnx",
-    "onnx/model.onnx",
-    "model_quantized.onnx",
-    "model.onnx",
+    INT8,
+    FP32,
+    Path(INT8).name,
+    Path(FP32).name,
 )
 """Paths of the network in a model folder; the first one that exists is used."""
 

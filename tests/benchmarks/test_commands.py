@@ -23,9 +23,9 @@ from benchmarks.scoring.accuracy_tables import by_group
 from benchmarks.scoring.figures import figures, speaker_interval
 from benchmarks.scoring.groups import read_table, score_groups
 from emo_listen.errors import CorpusError, ModelError
+from emo_listen.model_folder.network import FP32
 from emo_listen.model_settings import ModelSettings
 from export import to_onnx
-from export.graph import FP32
 from tests.support import tiny_checkpoints as tiny
 from train.corpus.recordings import bundled_speech
 from train.evaluation.calibration import Answers

@@ -7,8 +7,9 @@ import onnx
 import pytest
 
 from benchmarks.common.quantizations import QUANTIZATIONS
+from emo_listen.model_folder.network import FP32
 from export.checkpoint import PyTorchModel
-from export.graph import FP32, export_fp32, open_graph
+from export.graph import export_fp32, open_graph
 from export.quantize_int8 import constant_weight_nodes
 from export.sensitivity import SENSITIVE, sensitive_products
 from export.speech import speech_windows

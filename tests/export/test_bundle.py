@@ -6,8 +6,8 @@ import pytest
 
 from emo_listen import EmotionModel
 from emo_listen.model import BUNDLED_MODEL
+from emo_listen.model_folder.network import FP32, INT8
 from export import bundle
-from export.graph import FP32, INT8
 
 
 @pytest.fixture

@@ -15,9 +15,10 @@ from transformers import Wav2Vec2FeatureExtractor
 
 from emo_listen import EmotionModel
 from emo_listen.errors import ModelError
+from emo_listen.model_folder.network import FP32
 from export import to_onnx
 from export.checkpoint import PyTorchModel
-from export.graph import FP32, export_fp32
+from export.graph import export_fp32
 from tests.support import tiny_checkpoints as tiny
 from train.corpus.recordings import bundled_speech
 

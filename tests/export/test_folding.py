@@ -6,10 +6,10 @@ import onnx
 import pytest
 import torch
 
+from emo_listen.model_folder.network import FP32, INT8
 from export import to_onnx
 from export.checkpoint import PyTorchModel, load_classifier
 from export.fold import fold_weight_norm
-from export.graph import FP32, INT8
 from export.parity import LARGEST_DIFFERENCE, compare
 from tests.support import tiny_checkpoints as tiny
 from train.corpus.recordings import bundled_speech

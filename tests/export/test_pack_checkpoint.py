@@ -12,11 +12,11 @@ from safetensors.torch import load_file, save_file
 
 from emo_listen import EmotionModel
 from emo_listen.model import BUNDLED_MODEL
+from emo_listen.model_folder.network import FP32, INT8
 from emo_listen.model_settings import ModelSettings, file_sha256
 from export import bundle, pack_checkpoint, to_onnx
 from export.against_bundled import against_bundled
 from export.checkpoint import PyTorchModel
-from export.graph import FP32, INT8
 from export.speech import speech_windows
 from tests.support import tiny_checkpoints as tiny
 from train.corpus.places import BUNDLED_CHECKPOINT

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 from transformers import HubertForSequenceClassification
 
+from emo_listen.model_folder.network import FP32
 from export import streamline
-from export.graph import FP32, export_fp32
+from export.graph import export_fp32
 from export.streamline import (
     DepthwiseConvolution,
     ProductConvolution,

@@ -16,10 +16,10 @@ from optimum.onnxruntime import ORTModelForAudioClassification
 
 from emo_listen import EmotionModel
 from emo_listen.errors import CorpusError, ModelError
+from emo_listen.model_folder.network import FP32, INT8
 from emo_listen.model_settings import ModelSettings, file_sha256
 from export import quantize_int8, to_onnx
 from export.checkpoint import PyTorchModel
-from export.graph import FP32, INT8
 from export.precision_scores import accuracy_drop
 from export.speech import speech_windows
 from tests.support import tiny_checkpoints as tiny

@@ -326,33 +326,42 @@ def test_a_source_at_an_unusable_rate_is_refused(bundled_model: EmotionModel, ra
         listen(blocks, model=bundled_model)
 
 
-@pytest.mark.parametrize("source", [b"talk.wav", 1.5, np.zeros(16000, np.float32)])
-def test_what_is_not_a_source_is_refused(bundled_model: EmotionModel, source: Any) -> None:
-    with pytest.raises(AudioInputError, match="is not a source: it has no live"):
+class WithoutStop:
+    live = True
+    sampling_rate = 16000
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return iter(())
+
+
+@pytest.mark.parametrize(
+    ("source", "missing"),
+    [
+        (b"talk.wav", "live, sampling_rate, stop"),
+        (1.5, "live, sampling_rate, __iter__, stop"),
+        (np.zeros(16000, np.float32), "live, sampling_rate, stop"),
+        (WithoutStop(), "stop"),
+    ],
+)
+def test_what_is_not_a_source_is_refused(
+    bundled_model: EmotionModel, source: Any, missing: str
+) -> None:
+    with pytest.raises(AudioInputError, match=rf"is not a source: it has no {missing}\."):
         listen(source, model=bundled_model)
 
 
-def test_a_live_source_that_is_stopped_still_tells_what_it_heard(
+def test_a_live_source_that_is_stopped_gives_the_labels_so_far(
     bundled_model: EmotionModel, sample_file: Path
 ) -> None:
-    class WithoutStop:
-        def __init__(self, blocks: Blocks) -> None:
-            self.live, self.sampling_rate, self.blocks = True, 16000, blocks
-
-        def __iter__(self) -> Iterator[np.ndarray | Gap]:
-            return iter(self.blocks)
-
-    for wrap in (lambda blocks: blocks, WithoutStop):
-        blocks = Blocks(spoken(sample_file), 16000, 1600, live=True)
-        source: Any = wrap(blocks)
-        listener = Listener(source, model=bundled_model)
-        events = []
-        for event in listener:
-            events.append(event)
-            listener.stop()
-        assert [event.type for event in events] == ["provisional", "segment"]
-        assert blocks.closed
-        assert listener.seconds < 4
+    blocks = Blocks(spoken(sample_file), 16000, 1600, live=True)
+    listener = Listener(blocks, model=bundled_model)
+    events = []
+    for event in listener:
+        events.append(event)
+        listener.stop()
+    assert [event.type for event in events] == ["provisional", "segment"]
+    assert blocks.closed
+    assert listener.seconds < 4
 
 
 def test_a_listener_is_used_once(bundled_model: EmotionModel, sample_file: Path) -> None:

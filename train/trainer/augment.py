@@ -24,9 +24,9 @@ import soundfile
 import soxr
 from scipy.signal import butter, fftconvolve, sosfilt
 
+from emo_listen.decoding.suffixes import FOLDER_SUFFIXES
 from emo_listen.errors import AudioFileError, CorpusError
 from train.corpus.audio_cache import SILENT_BELOW, print_faults, read_sound, to_float, to_pcm
-from train.corpus.sound_files import AUDIO_SUFFIXES
 
 PROBABILITIES = {
     "speed": 0.5,
@@ -339,7 +339,7 @@ def load_noise(folder: Path, sampling_rate: int, option: str = "--noise_dir") ->
     files = sorted(
         file
         for file in folder.expanduser().rglob("*")
-        if file.suffix.lower() in AUDIO_SUFFIXES and file.is_file()
+        if file.suffix.casefold() in FOLDER_SUFFIXES and file.is_file()
     )
     if not files:
         raise CorpusError(f"{option} {folder} holds no sound files: give a folder of recordings.")

@@ -6,11 +6,8 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 
-from emo_listen.decoding.open import SOUND_SUFFIXES
+from emo_listen.decoding.suffixes import FOLDER_SUFFIXES
 from emo_listen.errors import AudioFileError
-
-SUFFIXES = SOUND_SUFFIXES - {".htk", ".mat4", ".mat5", ".raw", ".sds", ".svx", ".xi"}
-"""Ends of names that mean sound in a folder; the others mostly mean something else there."""
 
 
 def find_sound_files(paths: Sequence[str]) -> tuple[list[str], dict[str, str]]:
@@ -51,7 +48,7 @@ def _in_folder(path: str, skip: Callable[[OSError], None]) -> Iterator[str]:
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for name in sorted(names):
             suffix = os.path.splitext(name)[1].casefold()
-            if suffix in SUFFIXES and not name.startswith("."):
+            if suffix in FOLDER_SUFFIXES and not name.startswith("."):
                 file = os.path.normpath(os.path.join(folder, name))
                 if _may_be_read(file):
                     yield file

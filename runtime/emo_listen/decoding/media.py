@@ -21,9 +21,6 @@ import numpy as np
 from emo_listen.decoding.base import Block, DamageError, Decoder, reason
 from emo_listen.decoding.wav import read_wav_header, wav_blocks
 
-MEDIA_SUFFIXES = {".3gp", ".aac", ".amr", ".m4a", ".mka", ".mp4", ".webm", ".wma"}
-"""Ends of names of sound that needs a second decoder."""
-
 CONTAINERS = (
     "aac,ac3,aiff,amr,amrnb,amrwb,asf,au,caf,eac3,flac,matroska,mov,mp3,mpegts,ogg,w64,wav,wv"
 )

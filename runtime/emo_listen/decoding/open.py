@@ -16,7 +16,6 @@ import soundfile
 from emo_listen.decoding.base import MAX_CHANNELS, Block, DamageError, Decoder, block_length, reason
 from emo_listen.decoding.media import (
     MAX_DRIFT,
-    MEDIA_SUFFIXES,
     conversion_hint,
     open_second_decoder,
 )
@@ -24,12 +23,6 @@ from emo_listen.decoding.unfinished import FORMATS, without_length
 from emo_listen.decoding.wav import read_wav_header, wav_blocks
 from emo_listen.errors import AudioFileError
 from emo_listen.sound.rates import MAX_RATE, MIN_RATE
-
-SOUND_SUFFIXES = {f".{name.casefold()}" for name in soundfile.available_formats()} | {
-    *(".aif", ".aifc", ".oga", ".opus"),
-    *MEDIA_SUFFIXES,
-}
-"""Ends of names that mean sound."""
 
 
 def open_decoder(source: Path | BinaryIO, name: str) -> Decoder:

@@ -13,6 +13,12 @@ from emo_listen.errors import ModelError
 from emo_listen.model_folder.onnx_file import check_network
 from emo_listen.model_folder.values import one_line
 
+FP32 = "onnx/model.onnx"
+"""Path of the fp32 network in a model folder."""
+
+INT8 = "onnx/model_quantized.onnx"
+"""Path of the int8 network in a model folder."""
+
 LOAD_SECONDS = 120.0
 """Time limit for loading a network, in seconds. A HuBERT-large of 1.3 GB takes about 5 s."""
 

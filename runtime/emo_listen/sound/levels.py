@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from emo_listen.events import WarningEvent
 
 LEAST_DBFS = -120.0
 """Level reported for digital silence, in dBFS: below the noise of any converter."""
@@ -39,21 +39,6 @@ FIRST_PAUSE = 60.0
 
 LONGEST_PAUSE = 3600.0
 """Where that doubling ends, in seconds."""
-
-
-@dataclass(frozen=True)
-class LevelWarning:
-    """The input has been silent or clipped for long."""
-
-    time: float
-    """Up to where it has been so, in seconds of stream time."""
-
-    seconds: float
-    """For how long it has been so, in seconds."""
-
-    reason: Literal["silent", "clipped"]
-    """`silent`: not even a microphone's own noise in any channel; `clipped`: a channel is
-    overdriven."""
 
 
 def level_dbfs(block: NDArray[np.float32]) -> float:
@@ -88,7 +73,7 @@ class LevelWatch:
         self._silent_episodes = _Episodes()
         self._clipped_episodes = _Episodes()
 
-    def push(self, block: NDArray[np.float32]) -> list[LevelWarning]:
+    def push(self, block: NDArray[np.float32]) -> list[WarningEvent]:
         """Take `block`, float32 (n_samples, n_channels), and return the warnings that are due.
 
         They depend on the samples alone, not on how these are cut into blocks.
@@ -101,7 +86,7 @@ class LevelWatch:
             warnings += self._judge(frame)
         return warnings
 
-    def _judge(self, frame: NDArray[np.float32]) -> list[LevelWarning]:
+    def _judge(self, frame: NDArray[np.float32]) -> list[WarningEvent]:
         self._frames += 1
         time = self._frames * self._frame_length / self._sampling_rate
         silent = np.array([level_dbfs(channel) < SILENT_DBFS for channel in frame.T])
@@ -112,9 +97,10 @@ class LevelWatch:
         clipped = np.sum(self._clipped, axis=0).max() >= CLIPPED_SHARE * (self._clipped.maxlen or 1)
         warnings = []
         if self._silent_episodes.warns(silence >= SILENT_SECONDS, time):
-            warnings.append(LevelWarning(time, silence, "silent"))
+            warnings.append(WarningEvent(time=time, seconds=silence, reason="silent"))
         if self._clipped_episodes.warns(clipped, time):
-            warnings.append(LevelWarning(time, min(time, CLIPPED_SECONDS), "clipped"))
+            seconds = min(time, CLIPPED_SECONDS)
+            warnings.append(WarningEvent(time=time, seconds=seconds, reason="clipped"))
         return warnings
 
 

@@ -43,16 +43,17 @@ def float_samples(samples: Any) -> NDArray[np.float32]:
 
 
 def check_source(source: Any) -> None:
-    """Refuse what is not an `emo_listen.sources.Source`.
+    """Check that an object has the members of `Source`, and its sampling rate.
 
     Raises:
-        AudioInputError: something is missing, or its rate is unusable.
+        AudioInputError: A member is missing, or the rate is out of range.
     """
-    missing = [name for name in ("live", "sampling_rate", "__iter__") if not hasattr(source, name)]
+    members = ("live", "sampling_rate", "__iter__", "stop")
+    missing = [name for name in members if not hasattr(source, name)]
     if missing:
         raise AudioInputError(
-            f"{type(source).__name__} is not a source: it has no {' and no '.join(missing)}. "
-            "Give a device, a path, or an object like emo_listen.sources.Source"
+            f"{type(source).__name__} is not a source: it has no {', '.join(missing)}. Give a "
+            "device, a path, or an object with the members of emo_listen.Source"
         )
     check_rate(source.sampling_rate)
 

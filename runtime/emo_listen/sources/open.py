@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import BinaryIO
 
-from emo_listen.decoding.open import SOUND_SUFFIXES
 from emo_listen.decoding.pcm import PcmFormat
+from emo_listen.decoding.suffixes import SOUND_SUFFIXES
 from emo_listen.errors import AudioFileError, AudioInputError
 from emo_listen.sources.audio_file import AudioFile
 from emo_listen.sources.base import Source

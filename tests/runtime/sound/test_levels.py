@@ -11,7 +11,7 @@ import soundfile
 
 from emo_listen import EmotionModel, WarningEvent, listen
 from emo_listen.errors import AudioFileError
-from emo_listen.sound.levels import LevelWarning, LevelWatch, level_dbfs
+from emo_listen.sound.levels import LevelWatch, level_dbfs
 from emo_listen.sources.audio_file import AudioFile
 from emo_listen.sources.base import Source
 from emo_listen.sources.pcm_stream import PcmStream
@@ -28,7 +28,7 @@ def overdriven(seconds: float) -> np.ndarray:
     return np.clip(tone(seconds, 4.0), -1, 1)
 
 
-def warnings(*parts: np.ndarray, block_length: int = 1024) -> list[LevelWarning]:
+def warnings(*parts: np.ndarray, block_length: int = 1024) -> list[WarningEvent]:
     samples = np.concatenate([part if part.ndim == 2 else part[:, np.newaxis] for part in parts])
     watch = LevelWatch(RATE)
     return [
@@ -50,12 +50,12 @@ def test_levels_are_those_of_known_sounds() -> None:
 
 def test_silence_is_told_once_after_ten_seconds() -> None:
     muted = np.zeros(25 * RATE, np.float32)
-    assert warnings(tone(3, 0.1), muted) == [LevelWarning(13, 10, "silent")]
+    assert warnings(tone(3, 0.1), muted) == [WarningEvent(time=13, seconds=10, reason="silent")]
     # An offset is no sound, and the last place of 16 bits is no microphone's noise.
     last_place = np.random.default_rng(0).integers(-1, 2, 25 * RATE) / 32768
     for value in (0.2, 1.0):
         dead = (value - np.abs(last_place)).astype(np.float32)
-        assert warnings(dead) == [LevelWarning(10, 10, "silent")]
+        assert warnings(dead) == [WarningEvent(time=10, seconds=10, reason="silent")]
 
 
 def test_a_quiet_microphone_or_a_pause_is_no_silence() -> None:
