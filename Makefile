@@ -7,8 +7,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml $(shell find runtime/emo_listen -type f -not -name '*.pyc')
-# For tests, on Debian and Ubuntu: a virtual microphone, and a trace of system calls.
-PACKAGES := libasound2-plugins libportaudio2 pulseaudio pulseaudio-utils strace iproute2
+# For tests, on Debian and Ubuntu: a virtual microphone, an MQTT broker, a trace of system calls.
+PACKAGES := libasound2-plugins libportaudio2 mosquitto pulseaudio pulseaudio-utils strace iproute2
 
 # The first Python that is 3.11 or newer and can make a virtual environment.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import os
+import queue
 import re
+import shutil
 import socket
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+import pytest
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
 from pythonosc.osc_message import OscMessage
 
-from emo_listen import EmotionModel, SegmentEvent, WindowEvent, listen
+from emo_listen import EmotionModel, ProvisionalEvent, SegmentEvent, WindowEvent, listen
 from emo_listen.events import LabelEvent
 
 
@@ -67,3 +79,53 @@ def test_csv_logger(
     assert [row[2] for row in rows] == 2 * labels
     for start, end, _ in rows:
         assert datetime.fromisoformat(start) <= datetime.fromisoformat(end)
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[int]:
+    """Port of an MQTT broker on the loopback interface."""
+    mosquitto = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin")
+    if mosquitto is None:
+        pytest.skip("mosquitto is not installed")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    config = tmp_path / "mosquitto.conf"
+    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
+    process = subprocess.Popen([mosquitto, "-c", str(config)], stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(200):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def test_mqtt_publisher(
+    repository: Path, sample_file: Path, bundled_model: EmotionModel, broker: int
+) -> None:
+    script = repository / "examples" / "mqtt_publisher.py"
+    received: queue.Queue[dict[str, Any]] = queue.Queue()
+    subscribed = threading.Event()
+    client = Client(CallbackAPIVersion.VERSION2)
+    client.on_message = lambda _client, _data, message: received.put(json.loads(message.payload))
+    client.on_subscribe = lambda *_: subscribed.set()
+    client.connect("127.0.0.1", broker)
+    client.subscribe("kitchen/emotion", qos=1)
+    client.loop_start()
+    try:
+        assert subscribed.wait(60)
+        run(script, sample_file, "127.0.0.1", broker, "kitchen/emotion")
+        events = [
+            asdict(event)
+            for event in listen(sample_file, model=bundled_model)
+            if isinstance(event, ProvisionalEvent | SegmentEvent)
+        ]
+        assert [received.get(timeout=60) for _ in events] == events
+    finally:
+        client.disconnect()
+        client.loop_stop()
