@@ -1,8 +1,12 @@
-# make demo   install the runtime alone into .venv and listen
-# make test   install what the tests need into .venv and run them all
-# make lint   check style, types and imports
-# make fuzz   try 10,000 mutated inputs
-# make bench  run all benchmarks, and write benchmarks/results/<machine>.md
+# make demo         install the runtime alone into .venv and listen
+# make setup        install everything for development into .venv, and the git hooks
+# make test         run all tests
+# make lint         check style, types and imports
+# make coverage     run the tests and measure which lines they run
+# make test-oldest  run the runtime's tests with the oldest dependencies that pyproject.toml allows
+# make docs         build the documentation into site/, and check its links
+# make fuzz         try 10,000 mutated inputs
+# make bench        run all benchmarks, and write benchmarks/results/<machine>.md
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,30 +14,53 @@ SOURCES := pyproject.toml $(shell find runtime/emo_listen -type f -not -name '*.
 # For tests, on Debian and Ubuntu: a virtual microphone, an MQTT broker, a trace of system calls.
 PACKAGES := libasound2-plugins libportaudio2 mosquitto pulseaudio pulseaudio-utils strace iproute2
 
+# What a device can install, and the tests that need nothing else.
+OLDEST := .venv-oldest
+RUNTIME_EXTRAS := websocket,osc,plot,audformat,media
+RUNTIME_TESTS := tests/runtime tests/test_examples.py --ignore tests/runtime/test_model.py \
+	--ignore tests/runtime/test_accuracy.py --deselect \
+	tests/runtime/test_privacy.py::test_a_script_of_the_clone_leaves_nothing_in_the_home
+
 # The first Python that is 3.11 or newer and can make a virtual environment.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' \
 	2>/dev/null && echo $$python && break; done)
 
-.PHONY: demo test lint fuzz bench packages
+.PHONY: demo setup test lint coverage test-oldest docs fuzz bench packages
 
 demo: $(VENV)/runtime-installed
 	@$(BIN)/python -m emo_listen.demo
 
-test: $(VENV)/tests-installed packages
+setup: $(VENV)/dev-installed packages
+	@if [ -e .git ]; then $(BIN)/pre-commit install; fi
+
+test: $(VENV)/dev-installed packages
 	$(BIN)/python -m pytest --durations=15
 
-lint: $(VENV)/tests-installed
+lint: $(VENV)/dev-installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy runtime train export benchmarks tests examples
 	$(BIN)/lint-imports --no-logo --no-cache
 
-fuzz: $(VENV)/tests-installed
+# Without the privacy tests, in which a process may write no file of its own.
+coverage: $(VENV)/dev-installed packages
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest --ignore tests/runtime/test_privacy.py
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+test-oldest: $(OLDEST)/installed packages
+	$(OLDEST)/bin/python -m pytest $(RUNTIME_TESTS) --ignore tests/runtime/test_install.py
+
+docs: $(VENV)/dev-installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+fuzz: $(VENV)/dev-installed
 	$(BIN)/python -m tests.fuzz
 
 # For a checkpoint or a corpus elsewhere: make bench BENCH="--checkpoint runs/mine --data corpus"
-bench: $(VENV)/tests-installed
+bench: $(VENV)/dev-installed
 	$(BIN)/python benchmarks/results.py $(BENCH)
 
 $(BIN)/python:
@@ -46,12 +73,19 @@ $(BIN)/python:
 # Each of the two installations replaces the other's emo_listen.
 $(VENV)/runtime-installed: $(BIN)/python $(SOURCES)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check .
-	@rm -f $(VENV)/tests-installed
+	@rm -f $(VENV)/dev-installed
 	@touch $@
 
-$(VENV)/tests-installed: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+$(VENV)/dev-installed: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@rm -f $(VENV)/runtime-installed
+	@touch $@
+
+$(OLDEST)/installed: pyproject.toml tests/support/oldest.py
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python tests/support/oldest.py > $(OLDEST)/constraints.txt
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint $(OLDEST)/constraints.txt --editable '.[$(RUNTIME_EXTRAS)]' pytest pyte onnx
 	@touch $@
 
 packages:

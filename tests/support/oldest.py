@@ -1,0 +1,26 @@
+"""Print the oldest versions that the runtime and its extras allow, as constraints for pip."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+RUNTIME_EXTRAS = ("websocket", "osc", "plot", "audformat", "media")
+
+
+def main() -> None:
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    project = tomllib.loads(text)["project"]
+    extras = project["optional-dependencies"]
+    for line in (
+        *project["dependencies"],
+        *(line for name in RUNTIME_EXTRAS for line in extras[name]),
+    ):
+        bound = re.match(r"([\w.-]+)>=([\w.]+)", line)
+        assert bound is not None, f"{line!r} in pyproject.toml has no lower bound"
+        print("==".join(bound.groups()))
+
+
+if __name__ == "__main__":
+    main()
