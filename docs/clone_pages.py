@@ -29,7 +29,9 @@ PAGES = {
 }
 """Files of the clone, and the pages that they become."""
 
-LINK = re.compile(r"(?P<picture>!?)\[(?P<text>[^\]]*)\]\((?P<path>[^)#:\s]+)(?P<anchor>#[^)\s]*)?\)")
+LINK = re.compile(
+    r"(?P<picture>!?)\[(?P<text>[^\]]*)\]\((?P<path>[^)#:\s]+)(?P<anchor>#[^)\s]*)?\)"
+)
 """A link or picture in Markdown that names a file, not an address."""
 
 FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
