@@ -19,9 +19,9 @@ from tqdm import tqdm
 from benchmarks.conversations.compose import compose
 from benchmarks.conversations.situations import LEVEL, Situation, amplitude, situations
 from emo_listen.engine import MIN_SEGMENT
-from emo_listen.sound.background import Background
+from emo_listen.sound.background import CHUNK, VAD_RATE, Background
 from emo_listen.sound.high_pass import HighPass
-from emo_listen.vad import CHUNK, VAD_RATE, SpeechDetector, SpeechStart
+from emo_listen.vad import SpeechDetector, SpeechStart
 from train.corpus.recordings import Clip
 from train.evaluation.streams import Turn, speech_bounds
 

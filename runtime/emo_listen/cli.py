@@ -188,7 +188,8 @@ def _run(argv: list[str]) -> int:
     try:
         if argv and argv[0] in COMMANDS:
             command = import_module(COMMANDS[argv[0]])
-            return command.run(command.parse_args(argv[1:]))
+            code: int = command.run(command.parse_args(argv[1:]))
+            return code
         return run(parse_args(argv))
     finally:
         sys.stdout.flush()

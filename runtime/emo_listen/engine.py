@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +33,9 @@ from emo_listen.model import MIN_SECONDS, EmotionModel
 from emo_listen.model_settings import UNCERTAIN, ModelSettings, check_window_and_hop
 from emo_listen.resampled_vad import ResampledDetector
 from emo_listen.smoothing import MIN_LEAD, Smoother, softmax
+from emo_listen.sound.background import VAD_RATE
 from emo_listen.sources.base import GapReason
-from emo_listen.vad import VAD_RATE, SpeechDetector, SpeechEnd, SpeechStart
+from emo_listen.vad import SpeechDetector, SpeechEnd, SpeechStart
 
 FIRST_WINDOW = 0.75
 """Seconds of speech after which the first window ends (one window's length, where shorter). In
@@ -292,7 +294,7 @@ class Engine:
 
     def _told(
         self, probabilities: NDArray[np.float64], needed: float, label: int | None = None
-    ) -> dict:
+    ) -> dict[str, Any]:
         best = int(probabilities.argmax()) if label is None else label
         confidence = float(probabilities[best])
         return {

@@ -141,10 +141,9 @@ class Head:
 
 
 def _class_offsets(n_labels: int, neutral: int | None) -> NDArray[np.float64]:
-    offsets = CLASS_OFFSET * np.eye(n_labels)
-    if neutral is None:
-        return offsets - offsets.mean(axis=0)
-    return offsets - offsets[neutral]
+    offsets: NDArray[np.float64] = CLASS_OFFSET * np.eye(n_labels)
+    offsets -= offsets.mean(axis=0) if neutral is None else offsets[neutral].copy()
+    return offsets
 
 
 def _prior(n_labels: int, neutral: int | None) -> NDArray[np.float64]:

@@ -351,7 +351,9 @@ def normalize(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     Args:
         samples: `(n_samples,)`.
     """
-    return (samples - samples.mean()) / np.sqrt(samples.var() + np.float32(1e-7))
+    deviation = np.sqrt(samples.var() + np.float32(1e-7))
+    normalized: NDArray[np.float32] = (samples - samples.mean()) / deviation
+    return normalized
 
 
 def _network_file(folder: Path, file_name: str | None) -> Path:

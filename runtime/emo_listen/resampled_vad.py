@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_listen.audio import Resampler
-from emo_listen.vad import VAD_RATE, SpeechDetector, SpeechEnd, SpeechStart
+from emo_listen.sound.background import VAD_RATE
+from emo_listen.vad import SpeechDetector, SpeechEnd, SpeechStart
 
 
 class ResampledDetector(SpeechDetector):

@@ -32,7 +32,8 @@ _FLOOR = math.log(1e-6)
 def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     """Probabilities (n_labels,) of logits (n_labels,), which the temperature has divided."""
     exponentials = np.exp(logits - logits.max())
-    return exponentials / exponentials.sum()
+    probabilities: NDArray[np.float64] = exponentials / exponentials.sum()
+    return probabilities
 
 
 class Smoother:

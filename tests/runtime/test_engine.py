@@ -16,7 +16,8 @@ from emo_listen.engine import FIRST_WINDOW, MIN_SEGMENT, Engine, ListenOptions
 from emo_listen.errors import AudioInputError
 from emo_listen.events import Event, LabelEvent
 from emo_listen.model import Output
-from emo_listen.vad import CHUNK, MIN_SILENCE, SpeechDetector, SpeechEnd, SpeechStart
+from emo_listen.sound.background import CHUNK
+from emo_listen.vad import MIN_SILENCE, SpeechDetector, SpeechEnd, SpeechStart
 
 RATE = 16000
 

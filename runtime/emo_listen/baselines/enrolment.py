@@ -95,4 +95,5 @@ def _mean_square(
     classes = len(covariance)
     ridge = 1e-3 * np.trace(covariance) / classes * np.eye(classes)
     solved = np.linalg.solve(covariance + ridge, vectors.T).T
-    return (vectors * solved).mean(axis=1)
+    squares: NDArray[np.float64] = (vectors * solved).mean(axis=1)
+    return squares

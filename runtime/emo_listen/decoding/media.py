@@ -182,8 +182,7 @@ def _block(frame: Any) -> Block:
     channels = frame.layout.nb_channels
     samples = samples.T if frame.format.is_planar else samples.reshape(-1, channels)
     if samples.dtype == np.uint8:
-        return (samples.astype(np.float32) - 128) / np.float32(128)
-    if np.issubdtype(samples.dtype, np.integer):
-        full_scale = float(np.iinfo(samples.dtype).max) + 1
-        return (samples / full_scale).astype(np.float32)
-    return samples.astype(np.float32)
+        samples = (samples.astype(np.float32) - 128) / np.float32(128)
+    elif np.issubdtype(samples.dtype, np.integer):
+        samples = samples / (float(np.iinfo(samples.dtype).max) + 1)
+    return np.asarray(samples, np.float32)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
@@ -119,13 +119,13 @@ class LibsndfileDecoder:
         else:
             source.seek(0)
             place = source
-        self._file = _ForwardFile(place)
+        self._file = _open_forward(place)
         self._opened: BinaryIO | None = None
         if self._file.frames == 0 and self._file.format in FORMATS:
             self._file.close()
             if isinstance(source, Path):
                 source = self._opened = source.open("rb")
-            self._file = _ForwardFile(without_length(source))
+            self._file = _open_forward(without_length(source))
         self.sampling_rate: int = self._file.samplerate
         self.channels: int = self._file.channels
         frames: int = self._file.frames
@@ -168,16 +168,15 @@ class LibsndfileDecoder:
             raise DamageError(f"{missing:.2f} s of sound are missing")
 
 
-class _ForwardFile(soundfile.SoundFile):
-    """A file that is only read forward.
+def _open_forward(file: str | bytes | BinaryIO) -> Any:
+    """Open a `soundfile.SoundFile` that never seeks.
 
-    soundfile seeks after each block that it reads. libmpg123 then decodes MP3 anew from a little
+    soundfile seeks after each block that it reads. libmpg123 then decodes MP3 again from a little
     before, which alters the sound slightly and puts a line on standard error each time.
     """
-
-    def seekable(self) -> bool:
-        """Return False."""
-        return False
+    opened = soundfile.SoundFile(file)
+    opened.seekable = lambda: False
+    return opened
 
 
 def _unfinished_wav(source: Path | BinaryIO) -> Iterator[Block]:

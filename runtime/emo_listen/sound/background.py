@@ -56,7 +56,8 @@ def band_levels(chunk: NDArray[np.floating]) -> NDArray[np.float64]:
     spectrum = np.fft.rfft(chunk * _WINDOW)[_BIN : _BIN * (BANDS + 1)]
     power = np.square(spectrum.real) + np.square(spectrum.imag)
     power = power.reshape(BANDS, _BIN).sum(axis=1) * (2 / (CHUNK * np.square(_WINDOW).sum()))
-    return 10 * np.log10(power + 10 ** (FLOOR_DBFS / 10))
+    levels: NDArray[np.float64] = 10 * np.log10(power + 10 ** (FLOOR_DBFS / 10))
+    return levels
 
 
 class Background:

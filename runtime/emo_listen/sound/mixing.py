@@ -70,7 +70,8 @@ class MixDown:
         weights, self._weights = self._weights, self._choose(frame)
         ramp = np.linspace(0, 1, len(frame), dtype=np.float32)[:, None]
         gliding = weights + (self._weights - weights) * ramp
-        return (frame * gliding).sum(axis=1, dtype=np.float32)
+        mixed: NDArray[np.float32] = (frame * gliding).sum(axis=1, dtype=np.float32)
+        return mixed
 
     def _choose(self, frame: NDArray[np.float32]) -> NDArray[np.float32]:
         """Choose each channel's weight at the end of `frame`, float32 (n_channels,)."""
@@ -106,7 +107,9 @@ class MixDown:
         elif power > LOUDER * channels[self._chosen]:
             self._chosen = loudest
         if self._chosen is not None:
-            return np.eye(n, dtype=np.float32)[self._chosen]
+            weights = np.zeros(n, np.float32)
+            weights[self._chosen] = 1
+            return weights
         # `share` is n^2 for equal channels, n for unrelated ones and 1 where one has all the sound.
         return np.full(n, min(1.0, max(1 / n, 1 / share)), np.float32)
 

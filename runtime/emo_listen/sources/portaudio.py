@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -21,7 +22,7 @@ def import_sounddevice() -> ModuleType:
         DeviceError: PortAudio is missing.
     """
     try:
-        import sounddevice
+        sounddevice = import_module("sounddevice")
     except OSError as error:
         raise DeviceError(
             f"{error}; a microphone needs it. Install it with `sudo apt install libportaudio2` "
@@ -30,7 +31,7 @@ def import_sounddevice() -> ModuleType:
         ) from error
     # On Windows, sounddevice itself tries a second encoding where names are not UTF-8.
     if sys.platform != "win32" and not isinstance(sounddevice._ffi, _LenientFFI):
-        sounddevice._ffi = _LenientFFI(sounddevice._ffi)
+        vars(sounddevice)["_ffi"] = _LenientFFI(sounddevice._ffi)
     return sounddevice
 
 
