@@ -1,6 +1,6 @@
-"""Log a day: append each segment to a CSV file, with the time of day.
+"""Append each segment to a CSV file, with the time of day.
 
-What and why: stream times count from the start of listening; a diary wants the clock's.
+Stream times count from the start of listening; a log needs clock times.
 
     python examples/csv_logger.py mic day.csv
 """
@@ -14,11 +14,11 @@ from datetime import datetime, timedelta
 from emo_listen import SegmentEvent, listen
 
 device, path = sys.argv[1:]
-began = datetime.now()
+started = datetime.now()
 with open(path, "a", newline="") as file:
     rows = csv.writer(file)
     for event in listen(device):
         if isinstance(event, SegmentEvent):
-            times = (began + timedelta(seconds=t) for t in (event.start, event.end))
+            times = (started + timedelta(seconds=t) for t in (event.start, event.end))
             rows.writerow([*(t.isoformat(" ", "seconds") for t in times), event.label])
             file.flush()

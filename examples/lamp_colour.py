@@ -1,7 +1,7 @@
-"""Turn a voice into the colour of a lamp: print its RGB value whenever it changes.
+"""Print a lamp's colour as an RGB value whenever the label changes.
 
-What and why: a lamp has three channels, so each label has a colour, paler the less sure it is.
-Replace `print` by what your lamp takes.
+Each label has a colour, which is paler if the confidence is lower. Replace `print` with a call to
+your lamp.
 
     python examples/lamp_colour.py mic
 """

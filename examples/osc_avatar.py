@@ -1,7 +1,7 @@
-"""Move an avatar's face: send each emotion's weight, 0 to 1, as an OSC blend shape.
+"""Move an avatar's face: send each emotion's probability as an OSC blend shape.
 
-What and why: `emo-listen --osc` sends labels and scores under names of its own; an avatar wants
-its own addresses, here those of VMC (https://protocol.vmc.info/english).
+`emo-listen --osc` uses its own addresses; an avatar needs other ones, here those of VMC
+(https://protocol.vmc.info/english).
 
     pip install 'emo-listen[osc]'
     python examples/osc_avatar.py mic 127.0.0.1 39539

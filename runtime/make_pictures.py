@@ -1,8 +1,7 @@
-"""Make the README's pictures of what `emo-listen` shows about the bundled sample.
+"""Make the README's pictures of the live view and of `--plot`, from the bundled sample.
 
-What and why: the README shows real output of the bundled model; run this when it changes.
-`live.svg` is the live view while somebody speaks, `timeline.png` what `--plot` draws;
-`tests/support/draw_reconnect.py` makes the third.
+The pictures show real output of the bundled model: run this when the output changes.
+`tests/support/draw_reconnect.py` makes the README's third picture.
 
     pip install -e '.[plot]'
     python runtime/make_pictures.py
@@ -29,7 +28,7 @@ PICTURES = Path(__file__).parent / "pictures"
 COLUMNS = 80
 
 LIVE_SECONDS = 7.9
-"""Where in the sample the live view is drawn: amid a sentence, in seconds."""
+"""Time in the sample at which the live view is drawn, in the middle of a sentence, in seconds."""
 
 
 def main() -> None:
@@ -44,7 +43,7 @@ def main() -> None:
 
 
 def draw_live_view(output: Path) -> None:
-    """Draw the live view as it is after `LIVE_SECONDS`, below the segments that have ended."""
+    """Draw the live view after `LIVE_SECONDS`, below the finished segments."""
     console = Console(record=True, width=COLUMNS, height=24, file=io.StringIO())
     model = EmotionModel.load()
     width = max(len(label) for label in [*model.labels, UNCERTAIN])
@@ -60,8 +59,8 @@ def draw_live_view(output: Path) -> None:
 
 
 def save(console: Console, output: Path) -> None:
-    """Write what was printed as SVG."""
-    # Without the web fonts that rich names: whoever looks at the picture fetches nothing else.
+    """Write the recorded output of `console` as SVG."""
+    # Without rich's web fonts, so that viewing the picture loads nothing else.
     code_format = re.sub(r"@font-face {{.*?}}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
     console.save_svg(str(output), title="emo-listen", code_format=code_format)
     print(output)

@@ -1,11 +1,10 @@
 """Synthesise the bundled sample, `emo_listen/samples/demo.ogg`.
 
-What and why: `make demo` needs a voice where no microphone answers. This one is espeak-ng's,
-so that nobody's recording is handed on. Each sentence is spoken in the manner that studies of
-vocal expression report for one emotion (Scherer 2003, "Vocal communication of emotion", Speech
-Communication 40: anger and joy fast, loud and high with a wide range; sadness slow, soft, low
-and flat; fear fast and high), which makes the labels move. It says nothing about the model's
-accuracy.
+`make demo` needs a voice if no microphone works. This one is espeak-ng's, so that no person's
+recording is distributed. Each sentence is spoken in the way that studies of vocal expression
+describe for one emotion (Scherer 2003, "Vocal communication of emotion", Speech Communication 40:
+anger and joy fast, loud and high with a wide range; sadness slow, soft, low and flat; fear fast
+and high), so that the labels vary. It says nothing about the model's accuracy.
 
     apt install espeak-ng
     python runtime/make_sample.py
@@ -30,20 +29,20 @@ SAMPLING_RATE = 16000
 
 @dataclass(frozen=True)
 class Sentence:
-    """A text and the manner in which espeak-ng speaks it."""
+    """A text and how espeak-ng speaks it."""
 
     text: str
     voice: str
     """espeak-ng's voice."""
 
     pitch: int
-    """0 to 99; espeak-ng speaks at 50."""
+    """0 to 99; espeak-ng's default is 50."""
 
     pitch_range: int
-    """Percent of espeak-ng's own range."""
+    """Percent of the voice's own range."""
 
     speed: int
-    """Words a minute."""
+    """Words per minute."""
 
     level: float
     """Peak of the sound, 0 to 1."""
@@ -59,7 +58,7 @@ SENTENCES = (
 
 
 def speak(sentence: Sentence) -> NDArray[np.float32]:
-    """Speak one sentence; float32 (n_samples,) at 16 kHz."""
+    """Return one sentence as speech, float32 (n_samples,) at 16 kHz."""
     with tempfile.TemporaryDirectory() as folder:
         wav = Path(folder) / "sentence.wav"
         command = ["espeak-ng", "-m", "-v", sentence.voice, "-p", str(sentence.pitch)]

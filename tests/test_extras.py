@@ -82,7 +82,7 @@ def run_with(repository: Path, project: dict, tmp_path: Path):
     return run
 
 
-def test_what_is_not_declared_cannot_be_found(run_with, tmp_path):
+def test_undeclared_packages_cannot_be_imported(run_with, tmp_path):
     script = tmp_path / "look.py"
     script.write_text(
         "import importlib.metadata as m, importlib.util as u, numpy\n"

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 from emo_listen.commands.options import (
     MAX_CHANNELS,
-    add_model_options,
+    add_listen_options,
     in_range,
-    listen_options,
+    load_model_and_options,
 )
 from emo_listen.commands.outputs import add_output_options, open_sinks
 from emo_listen.commands.standard_streams import replace_closed_streams
@@ -88,7 +88,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--pcm-format",
         choices=("s16le", "s32le", "f32le"),
         default="s16le",
-        help="sample format of raw PCM (default: %(default)s)",
+        help="samples of raw PCM: 16-bit, 32-bit or float, little-endian (default: %(default)s)",
     )
     sound.add_argument(
         "--channels",
@@ -98,7 +98,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="channels of raw PCM, mixed to one (default: %(default)s)",
     )
     model = parser.add_argument_group("model")
-    add_model_options(model)
+    add_listen_options(model)
     model.add_argument(
         "--threads",
         type=in_range(int, 1, MAX_THREADS),
@@ -120,19 +120,15 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> int:
     """Write the events of a stream until it ends or a signal stops it; return the exit code."""
-    from emo_listen.baselines.references import open_reference
     from emo_listen.events import LabelEvent
     from emo_listen.listener import Listener
-    from emo_listen.model import EmotionModel
     from emo_listen.sources.devices import list_input_devices
     from emo_listen.sources.open import open_source
 
     if args.list_devices:
         print(list_input_devices())
         return 0
-    model = EmotionModel.load(args.model, threads=args.threads)
-    options = listen_options(args)
-    options = replace(options, baseline=open_reference(model, options.baseline))
+    model, options = load_model_and_options(args, threads=args.threads)
     source = open_source(
         args.device,
         sampling_rate=args.rate,

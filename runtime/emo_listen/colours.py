@@ -1,6 +1,6 @@
-"""The colour of each emotion: on terminals, in pictures, for lamps.
+"""The colour of each emotion, for terminals, pictures and lamps.
 
-The RGB values are Okabe and Ito's, which colour-blind people tell apart ("Color Universal
+The RGB values are by Okabe and Ito, distinguishable by colour-blind people ("Color Universal
 Design", 2008, https://jfly.uni-koeln.de/color/).
 """
 
@@ -17,10 +17,10 @@ TERMINAL = {
     "sadness": "blue",
     UNCERTAIN: "bright_black",
 }
-"""Name of each known label's colour in rich."""
+"""rich's name of each known label's colour."""
 
 OTHER_ON_TERMINAL = "cyan"
-"""Name in rich of the colour of any other label."""
+"""rich's name of the colour of any other label."""
 
 RGB = {
     "anger": (213, 94, 0),

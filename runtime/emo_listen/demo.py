@@ -1,4 +1,4 @@
-"""`make demo`: listen to the microphone where one answers, else to the bundled sample."""
+"""`make demo`: listen to the microphone if it works, otherwise to the bundled sample."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def main() -> int:
         with contextlib.closing(iter(Microphone())) as blocks:
             next(blocks)
     except DeviceError as error:
-        print(f"No microphone answers: {error}", file=sys.stderr)
-        print("Listening to the bundled sample, a synthetic voice, instead.\n", file=sys.stderr)
+        print(f"No microphone works: {error}", file=sys.stderr)
+        print("Using the bundled sample, a synthetic voice, instead.\n", file=sys.stderr)
         device = str(SAMPLE)
-    # A terminal gets what suits it; lines of text are for people in a file too.
+    # Without a terminal, the default format would be JSON Lines.
     return cli.main(["--device", device, *([] if sys.stdout.isatty() else ["--format", "text"])])
 
 

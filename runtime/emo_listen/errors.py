@@ -1,49 +1,49 @@
-"""Named errors, each saying what is wrong and what to do about it.
+"""The errors that emo-listen raises; each message says what is wrong and what to do.
 
-Every error inherits `EmoListenError`, which the command line turns into one line on
-standard error and exit code 2, and the built-in error that a library user would catch.
+Every error inherits `EmoListenError`, which the command line prints as one line on standard error
+before it exits with code 2, and the matching built-in error.
 """
 
 
 class EmoListenError(Exception):
-    """Base of all errors that emo-listen raises on purpose."""
+    """Base class of all errors that emo-listen raises."""
 
 
 class AudioFileError(EmoListenError, ValueError):
-    """A file that cannot be read as sound."""
+    """A file cannot be read as sound."""
 
 
 class AudioInputError(EmoListenError, ValueError):
-    """Samples that a model cannot take: wrong shape, too short, not finite."""
+    """Samples cannot be used (wrong shape, too short, not finite), or a window or hop cannot."""
 
 
 class DeviceError(EmoListenError, RuntimeError):
-    """An audio device that is absent, ambiguous, or does not answer."""
+    """An audio device does not exist, is ambiguous, or does not respond."""
 
 
 class ListenerError(EmoListenError, RuntimeError):
-    """A listener that has been used before: each listens once."""
+    """A listener was used twice."""
 
 
 class ModelError(EmoListenError, ValueError):
-    """A model folder that is absent, incomplete, damaged, or not an audio classifier."""
+    """A model folder does not exist, is incomplete, damaged, or not an audio classifier."""
 
 
 class BaselineError(EmoListenError, ValueError):
-    """A baseline that is absent, damaged, of another model, or of no use to this one."""
+    """A baseline does not exist, is damaged, or cannot be used with the model."""
 
 
 class CorpusError(EmoListenError, ValueError):
-    """Recordings or labels that cannot be trained on."""
+    """Recordings or labels cannot be used for training or evaluation."""
 
 
 class OutputError(EmoListenError, RuntimeError):
-    """A place for results that cannot be used: a port in use, another file in the way."""
+    """Results cannot be written: a port is in use, or another file is in the way."""
 
 
 class DownloadError(EmoListenError, RuntimeError):
-    """A file that cannot be downloaded, or is not the one that its owners published."""
+    """A file cannot be downloaded, or is not the one that its owners published."""
 
 
 class MissingExtraError(EmoListenError, ImportError):
-    """Something that needs a library which comes with an extra that is not installed."""
+    """A library of an optional extra is not installed."""

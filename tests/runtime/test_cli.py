@@ -29,11 +29,11 @@ from emo_listen.model_settings import ModelSettings
 
 COMMAND = [sys.executable, "-m", "emo_listen.cli"]
 WINDOWS = ["--emit", "windows", "--no-vad"]
-"""A line for each hop, whatever the sound."""
+"""One line per hop, whatever the sound."""
 
 
 def run(*arguments: str | Path, pcm: bytes | None = None) -> subprocess.CompletedProcess[str]:
-    """Run to its end; return what it printed, as text."""
+    """Run the command; return its output as text."""
     process = subprocess.run(
         [*COMMAND, *map(str, arguments)], input=pcm or b"", capture_output=True, timeout=120
     )
@@ -44,7 +44,7 @@ def run(*arguments: str | Path, pcm: bytes | None = None) -> subprocess.Complete
 
 @contextmanager
 def started(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Start with pipes; kill what still runs in the end, or after two minutes."""
+    """Start the command with pipes; kill it at the end of the block, or after two minutes."""
     with subprocess.Popen(
         [*COMMAND, *arguments],
         stdin=subprocess.PIPE,
@@ -67,9 +67,7 @@ def pcm(sample_file: Path) -> bytes:
     return np.round(samples * 32767).astype("<i2").tobytes()
 
 
-def test_a_pipe_gets_the_events_as_json_lines(
-    bundled_model: EmotionModel, sample_file: Path
-) -> None:
+def test_a_pipe_gets_json_lines(bundled_model: EmotionModel, sample_file: Path) -> None:
     result = run("--device", sample_file)
     assert (result.returncode, result.stderr) == (0, "")
     lines = [json.loads(line) for line in result.stdout.splitlines()]
@@ -83,7 +81,7 @@ def test_a_pipe_gets_the_events_as_json_lines(
     ("emit", "types"),
     [("windows", {"window"}), ("all", {"window", "provisional", "segment"})],
 )
-def test_raw_windows_can_be_had(sample_file: Path, emit: str, types: set[str]) -> None:
+def test_emit_chooses_the_event_types(sample_file: Path, emit: str, types: set[str]) -> None:
     result = run("--device", sample_file, "--emit", emit, "--no-vad")
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     assert {line["type"] for line in lines} == types
@@ -103,7 +101,7 @@ def test_text_has_a_line_for_each_event(sample_file: Path) -> None:
     assert "\x1b" not in result.stdout
 
 
-def test_both_forms_tell_what_is_uncertain(sample_file: Path, tmp_path: Path) -> None:
+def test_both_formats_show_uncertain_labels(sample_file: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(BUNDLED_MODEL, tmp_path / "model"))
     settings = ModelSettings.read(folder)
     settings.uncertain_below = 0.999
@@ -149,14 +147,14 @@ def test_standard_input_equals_a_file(pcm: bytes, bundled_model: EmotionModel) -
     samples = np.frombuffer(pcm, "<i2").astype(np.float32) / np.float32(32768)
     prior = bundled_model.require_head().prior
     expected = np.array(list(bundled_model.predict(samples, 16000).scores.values())) * prior
-    told = list(lines[-1]["scores"].values())
-    np.testing.assert_allclose(told, expected / expected.sum(), atol=1e-3)
+    scores = list(lines[-1]["scores"].values())
+    np.testing.assert_allclose(scores, expected / expected.sum(), atol=1e-3)
     # The same bytes at another rate, with half a sample too many, are another sound.
     slow = run("--device", "-", *WINDOWS, "--rate", "8000", pcm=pcm + b"\0")
     assert [json.loads(line)["end"] for line in slow.stdout.splitlines()][-1] == 4.6
 
 
-def test_lines_come_at_once_and_ctrl_c_ends(pcm: bytes) -> None:
+def test_lines_are_flushed_and_ctrl_c_stops(pcm: bytes) -> None:
     with started("--device", "-", *WINDOWS) as process:
         assert process.stdin and process.stdout and process.stderr
         process.stdin.write(pcm[:33000])
@@ -168,7 +166,7 @@ def test_lines_come_at_once_and_ctrl_c_ends(pcm: bytes) -> None:
         assert process.stderr.read() == b""
 
 
-def test_terminate_ends_too(pcm: bytes) -> None:
+def test_terminate_stops(pcm: bytes) -> None:
     with started("--device", "-", *WINDOWS) as process:
         assert process.stdin and process.stdout and process.stderr
         process.stdin.write(pcm)
@@ -203,7 +201,7 @@ sys.exit(cli.main(["--format", "jsonl"]))
 """
 
 
-def test_a_live_source_of_ones_own_tells_the_rest_at_a_signal(sample_file: Path) -> None:
+def test_a_custom_live_source_reports_the_rest_after_a_signal(sample_file: Path) -> None:
     command = [sys.executable, "-c", LIVE_SOURCE, str(sample_file)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout
@@ -214,7 +212,7 @@ def test_a_live_source_of_ones_own_tells_the_rest_at_a_signal(sample_file: Path)
     assert json.loads(output.splitlines()[-1])["type"] == "segment"
 
 
-def test_a_reader_that_goes_away_is_no_error(pcm: bytes) -> None:
+def test_a_reader_may_close_the_pipe(pcm: bytes) -> None:
     with started("--device", "-", *WINDOWS) as process:
         assert process.stdin and process.stdout and process.stderr
         process.stdin.write(pcm[:33000])
@@ -227,8 +225,8 @@ def test_a_reader_that_goes_away_is_no_error(pcm: bytes) -> None:
         assert process.stderr.read() == b""
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has a full disk at hand")
-def test_a_full_disk_is_named(sample_file: Path) -> None:
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full of Linux")
+def test_a_full_disk_is_reported(sample_file: Path) -> None:
     with open("/dev/full", "w") as full:
         result = subprocess.run(
             [*COMMAND, "--device", str(sample_file)], stdout=full, stderr=subprocess.PIPE
@@ -239,7 +237,7 @@ def test_a_full_disk_is_named(sample_file: Path) -> None:
     ]
 
 
-def test_colours_can_be_had_off(sample_file: Path) -> None:
+def test_colours_can_be_turned_off(sample_file: Path) -> None:
     def output(*options: str, **environment: str) -> str:
         result = subprocess.run(
             [*COMMAND, "--device", str(sample_file), "--format", "text", *options],
@@ -266,7 +264,7 @@ def test_colours_can_be_had_off(sample_file: Path) -> None:
         (["--device", "talk.wav", "--no-vad"], "talk.wav"),
     ],
 )
-def test_what_to_listen_to_is_named_with_or_without_an_option(
+def test_the_device_is_a_positional_argument_or_an_option(
     arguments: list[str], device: str
 ) -> None:
     assert parse_args(arguments).device == device
@@ -282,7 +280,7 @@ def test_what_to_listen_to_is_named_with_or_without_an_option(
         (["a.wav", "--device", "mic"], "give DEVICE or --device DEVICE, not both"),
     ],
 )
-def test_one_device_at_a_time(
+def test_several_devices_are_refused(
     arguments: list[str], error: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
@@ -290,7 +288,7 @@ def test_one_device_at_a_time(
     assert error in capsys.readouterr().err
 
 
-def test_no_speech_at_all_is_told_and_csv_keeps_warnings(tmp_path: Path) -> None:
+def test_missing_speech_is_reported_and_csv_shows_warnings(tmp_path: Path) -> None:
     silence = tmp_path / "silence.wav"
     soundfile.write(silence, np.zeros(11 * 16000), 16000)
     result = run(silence, "--format", "csv")
@@ -325,7 +323,7 @@ def test_no_speech_at_all_is_told_and_csv_keeps_warnings(tmp_path: Path) -> None
         (["--window", "0"], "argument --window: '0' is not a number from 0.1 to 60"),
     ],
 )
-def test_errors_are_named_without_traceback(
+def test_errors_have_no_traceback(
     arguments: list[str], error: str, tmp_path: Path, sample_file: Path
 ) -> None:
     text = tmp_path / "notes.txt"
@@ -360,12 +358,12 @@ def test_errors_are_named_without_traceback(
         (["--device", "{sample}", "--record-labels", "{text}"], "{text} exists and was not"),
         (["--device", "{sample}", "--record-labels", "{folder}"], "{folder} is not a regular file"),
         (["--device", "{sample}", "--record-labels", "no/x"], "OutputError: no/x cannot be"),
-        (["analyse", "absent", "--output", "x.jsonl"], "AudioFileError: absent is neither"),
-        (["analyse", "{folder}", "--output", "x.jsonl"], "AudioFileError: no sound file in"),
+        (["analyse", "absent", "--output", "x.jsonl"], "AudioFileError: absent does not exist"),
+        (["analyse", "{folder}", "--output", "x.jsonl"], "AudioFileError: no sound files in"),
         (["analyse", "{sample}", "--output", "x.txt"], "OutputError: x.txt must end in"),
     ],
 )
-def test_outputs_that_cannot_be_had_are_named_beforehand(
+def test_unusable_outputs_are_refused_before_listening(
     arguments: list[str],
     error: str,
     tmp_path: Path,
@@ -385,7 +383,7 @@ def test_outputs_that_cannot_be_had_are_named_beforehand(
     assert text.read_text() == "no sound"
 
 
-def test_missing_portaudio_names_the_package(sample_file: Path) -> None:
+def test_missing_portaudio_names_its_package(sample_file: Path) -> None:
     def without_portaudio(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         code = (
             "import ctypes.util, sys; ctypes.util.find_library = lambda name: None; "

@@ -46,7 +46,7 @@ def clean_environment(repository: Path, tmp_path_factory: pytest.TempPathFactory
     return binaries
 
 
-def test_the_installed_command_hears_the_bundled_sample(clean_environment: Path) -> None:
+def test_the_installed_command_labels_the_bundled_sample(clean_environment: Path) -> None:
     code = "from emo_listen import demo; print(demo.SAMPLE)"
     sample = check_output(clean_environment / "python", "-I", "-c", code).strip()
     assert sample.startswith(str(clean_environment.parent))
@@ -67,7 +67,7 @@ def test_the_installed_command_hears_the_bundled_sample(clean_environment: Path)
         ("audformat", "audformat", ["--format", "audformat", "--output", "database"]),
     ],
 )
-def test_an_extra_that_is_not_installed_is_named(
+def test_an_extra_that_is_not_installed_is_reported(
     clean_environment: Path, sample_file: Path, extra: str, library: str, options: list[str]
 ) -> None:
     result = subprocess.run(

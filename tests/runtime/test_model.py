@@ -1,4 +1,4 @@
-"""EmotionModel: what it takes, what it returns, what it refuses."""
+"""`EmotionModel`: inputs, outputs and errors."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_normalisation_is_that_of_transformers(
 
 
 @pytest.mark.parametrize("seconds", [0.1, 0.125, 0.5, 1.2345, 7])
-def test_any_length_from_a_tenth_of_a_second(
+def test_any_length_from_a_tenth_of_a_second_works(
     bundled_model: EmotionModel, sample_file: Path, seconds: float
 ) -> None:
     samples = load_audio(sample_file, 16000)[: round(seconds * 16000)]
@@ -143,7 +143,7 @@ def test_integers_are_scaled(bundled_model: EmotionModel, sample_file: Path) -> 
 
 
 @pytest.mark.parametrize("samples", ["talk.wav", None, np.zeros(16000, np.int64), [[1.0], [1, 2]]])
-def test_what_is_not_sound(bundled_model: EmotionModel, samples: Any) -> None:
+def test_other_values_than_sound_are_refused(bundled_model: EmotionModel, samples: Any) -> None:
     with pytest.raises(AudioInputError, match="give float32"):
         bundled_model.predict(samples, 16000)
 
@@ -180,7 +180,7 @@ def test_the_temperature_divides_the_logits(tmp_path: Path) -> None:
     assert prediction.confidence == pytest.approx(1 / (1 + np.exp(-1.5)), abs=1e-6)
 
 
-def test_what_is_not_confident_enough_is_uncertain(tmp_path: Path) -> None:
+def test_labels_below_the_threshold_are_uncertain(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "any")
     loud, louder = (np.full(8000, level, np.float32) for level in (0.1, 0.2))
     (folder / "emo_listen.json").write_text("{}")
@@ -198,21 +198,21 @@ def test_what_is_not_confident_enough_is_uncertain(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [-0.1, 1])
-def test_a_threshold_that_is_no_probability_is_refused(tmp_path: Path, value: float) -> None:
+def test_a_threshold_that_is_not_a_probability_is_refused(tmp_path: Path, value: float) -> None:
     folder = write_model(tmp_path / "any")
     (folder / "emo_listen.json").write_text(json.dumps({"uncertain_below": value}))
     with pytest.raises(ModelError, match="uncertain_below"):
         EmotionModel.load(folder)
 
 
-def test_an_attention_mask_is_given_where_wanted(tmp_path: Path) -> None:
+def test_an_attention_mask_is_passed_if_needed(tmp_path: Path) -> None:
     plain = EmotionModel.load(write_model(tmp_path / "plain"))
     masked = EmotionModel.load(write_model(tmp_path / "masked", masked=True))
     samples = np.full(8000, 0.5, np.float32)
     assert masked.predict(samples, 8000) == plain.predict(samples, 8000)
 
 
-def test_the_quantized_network_comes_first(tmp_path: Path) -> None:
+def test_the_quantized_network_is_preferred(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "any")
     shutil.copy(folder / "onnx" / "model.onnx", folder / "onnx" / "model_quantized.onnx")
     assert EmotionModel.load(folder).file.name == "model_quantized.onnx"
@@ -231,7 +231,7 @@ def test_a_damaged_network_is_refused(model_copy: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"not a network", b"\x08\x08\x3a\xff\xff\xff\xff\x0f"])
-def test_what_is_no_network_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_network_is_refused(tmp_path: Path, content: bytes) -> None:
     folder = write_model(tmp_path / "any")
     (folder / "onnx" / "model.onnx").write_bytes(content)
     with pytest.raises(ModelError, match=r"model\.onnx"):
@@ -240,7 +240,7 @@ def test_what_is_no_network_is_refused(tmp_path: Path, content: bytes) -> None:
 
 @pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json"])
 @pytest.mark.parametrize("content", [None, "{", "[]"])
-def test_a_missing_or_broken_config_is_named(
+def test_a_missing_or_broken_config_is_reported(
     tmp_path: Path, name: str, content: str | None
 ) -> None:
     folder = write_model(tmp_path / "any")
@@ -251,7 +251,7 @@ def test_a_missing_or_broken_config_is_named(
         EmotionModel.load(folder)
 
 
-def test_labels_must_be_named_and_fit(tmp_path: Path) -> None:
+def test_labels_must_have_names_and_match_the_logits(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "three", n_logits=3)
     with pytest.raises(ModelError, match="shape"):
         EmotionModel.load(folder)
@@ -326,18 +326,18 @@ def test_loops_are_refused(operator: str, hidden: bool) -> None:
         check_network(network.SerializeToString())
 
 
-def test_names_in_a_network_do_not_reach_the_terminal_as_they_are(tmp_path: Path) -> None:
+def test_names_in_a_network_are_escaped(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "any")
     network = onnx.load(folder / "onnx" / "model.onnx")
     network.graph.node[0].input[0] = "\x1b[2J\nname"
     onnx.save(network, folder / "onnx" / "model.onnx")
-    with pytest.raises(ModelError, match="cannot be loaded") as told:
+    with pytest.raises(ModelError, match="cannot be loaded") as raised:
         EmotionModel.load(folder)
-    assert str(told.value).isprintable()
+    assert str(raised.value).isprintable()
 
 
 @pytest.mark.parametrize("length", [0, 1, 16000])
-def test_a_network_for_one_length_of_sound_is_refused(tmp_path: Path, length: int) -> None:
+def test_a_network_with_a_fixed_input_length_is_refused(tmp_path: Path, length: int) -> None:
     folder = write_model(tmp_path / "any")
     network = onnx.load(folder / "onnx" / "model.onnx")
     network.graph.input[0].type.tensor_type.shape.dim[1].dim_value = length
@@ -346,7 +346,7 @@ def test_a_network_for_one_length_of_sound_is_refused(tmp_path: Path, length: in
         EmotionModel.load(folder)
 
 
-def test_a_file_of_nothing_but_fields_is_refused_in_time() -> None:
+def test_a_file_of_countless_fields_is_refused_quickly() -> None:
     with pytest.raises(ValueError, match="more than 2000000 fields"):
         check_network(b"\x3a\x80\x80\x80\x02" + b"\x08\x01" * (1 << 21))
     deep = b""

@@ -1,4 +1,4 @@
-"""`emo-listen analyse`: files and folders, in parallel, into one file of results."""
+"""`emo-listen analyse`: analyse files and folders in parallel and collect the results."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from emo_listen.baselines.references import open_reference
 from emo_listen.commands.grouping import group_digest, group_files, grouping
 from emo_listen.commands.journal import Journal, LinesOnStandardOutput
 from emo_listen.commands.options import (
-    add_model_options,
+    add_listen_options,
     in_range,
-    listen_options,
+    load_model_and_options,
     one_kind_of_row,
 )
 from emo_listen.commands.sound_files import find_sound_files
@@ -34,30 +33,36 @@ from emo_listen.events import Emit, LabelEvent, SegmentEvent, WindowEvent
 from emo_listen.model import EmotionModel
 from emo_listen.model_settings import MAX_THREADS, file_sha256
 from emo_listen.sinks.audformat import check_audformat_folder, write_audformat
+from emo_listen.sinks.base import require_parent_folder
 from emo_listen.sinks.csv_rows import LEADING_COLUMNS
 
 INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
+"""Exit code after Ctrl-C, as in shells."""
 
 FORMATS = {".jsonl": "jsonl", ".csv": "csv", "": "audformat"}
-"""Format that the end of `--output` means."""
+"""Result format for each suffix of `--output`."""
 
 EPILOG = """\
-With --baseline auto, each file is taken for one voice, whose ordinary speech is estimated from all
-of it before anything is labelled; --group-by takes the files of a folder, or those with the same
-match in their path, for one voice: --group-by folder, --group-by 'speaker(\\d+)'. A file whose path
-has no match stands alone. One process hears a voice, so that --jobs helps where there are several.
+voices:
+  With --baseline auto, each file is one voice, whose baseline is estimated from
+  the whole file before it is labelled. --group-by merges files of one voice:
+  those in one folder (--group-by folder), or those whose path has the same
+  match of a pattern (--group-by 'speaker(\\d+)'). A voice is analysed by one
+  process, so --jobs helps only if there are several.
 
-Without --output, the results are JSON Lines on standard output: for each file its segments, each
-with its file, and one closing line; an unreadable file has one line of type error. results.jsonl
-has the same, in the order of the files' names. results.csv has the same as rows, with a column for
-each score; a name without an end is a folder in audformat. Beside these two stands a .journal.
-Run the same command again to go on after Ctrl-C, or after files were added, changed or deleted.
+results:
+  Without --output, JSON Lines on standard output: the segments of each file,
+  then a line of type "file", or "error" if it cannot be read. NAME.jsonl
+  contains the same lines, sorted by file name, NAME.csv the same as rows; a
+  name without a suffix is a folder in audformat. CSV and audformat also keep
+  a file NAME.journal. Run the same command again to continue after Ctrl-C, or
+  after files were added, changed or deleted.
 
-File names that are not UTF-8 keep their bytes in CSV, are escaped in JSON Lines as Python's
-surrogateescape does (byte E9 is \\udce9), and in audformat (\\xe9).
+  File names that are not UTF-8 keep their bytes in CSV; they are escaped in
+  JSON Lines (byte E9 is \\udce9) and in audformat (\\xe9).
 
-exit codes: 0 all files were heard, 1 some could not be, 2 nothing could be done, 130 Ctrl-C.
+exit codes:
+  0 all files analysed, 1 some failed, 2 nothing analysed, 130 Ctrl-C
 """
 
 
@@ -65,90 +70,86 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="emo-listen analyse",
-        description="Tell the emotions in sound files and in folders of them.",
+        description="Recognise emotions in sound files and folders.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "paths", nargs="+", metavar="PATH", help="a sound file, or a folder with all below it"
+        "paths", nargs="+", metavar="PATH", help="a sound file, or a folder with subfolders"
     )
     parser.add_argument(
         "--output",
         type=Path,
         metavar="PATH",
-        help="where the results go: NAME.jsonl, NAME.csv, or a folder in audformat (default: "
-        "standard output, as JSON Lines)",
+        help="results: NAME.jsonl, NAME.csv, or a folder in audformat (default: JSON Lines on "
+        "standard output)",
     )
     parser.add_argument(
         "--jobs",
         type=in_range(int, 1, MAX_THREADS),
         default=_usable_cores(),
         metavar="N",
-        help="files at a time, each on one CPU thread (default: the cores, %(default)s)",
+        help="processes, of one CPU thread each (default: all cores, %(default)s)",
     )
-    add_model_options(parser)
+    add_listen_options(parser)
     parser.add_argument(
         "--group-by",
         type=_checked_grouping,
         metavar="folder|PATTERN",
-        help="which files are of one voice (default: each stands alone)",
+        help="which files belong to one voice (default: each file is one)",
     )
     return parser.parse_args(argv)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Analyse; return the exit code.
+    """Analyse the files; return the exit code.
 
     Raises:
-        AudioFileError: a path is absent, or no sound file is found.
+        AudioFileError: a path does not exist, or there is no sound file.
         ModelError: the model cannot be loaded.
+        BaselineError: the baseline or `--group-by` cannot be used with the model.
         OutputError: the results cannot be written.
         MissingExtraError: audformat is not installed.
     """
     output: Path | None = args.output
     form = None if output is None else _check_output(output, args.emit)
     files, unreadable = find_sound_files(args.paths)
-    model = EmotionModel.load(args.model)
-    options = listen_options(args)
-    open_reference(model, options.baseline)
+    model, options = load_model_and_options(args)
     if args.group_by and (args.baseline != "auto" or model.head is None):
-        raise BaselineError("--group-by needs --baseline auto, and a model that takes a baseline")
-    header = _header(model, options, args.group_by)
-    worker_args = (args.model, options, args.jobs)
+        raise BaselineError("--group-by needs --baseline auto and a model with baselines")
+    header = _header(args, model, options)
     groups = group_files(files, grouping(args.group_by)) if args.group_by else [[f] for f in files]
     if output is None:
-        return _analyse(groups, unreadable, LinesOnStandardOutput(header), *worker_args)
-    path = output if form == "jsonl" else output.with_name(output.name + ".journal")
-    journal = Journal(path, header)
-    code = _analyse(groups, unreadable, journal, *worker_args)
+        return _analyse(args, options, groups, unreadable, LinesOnStandardOutput(header))
+    journal = Journal(output if form == "jsonl" else _journal_path(output), header)
+    code = _analyse(args, options, groups, unreadable, journal)
     if code == INTERRUPTED:
-        print("Give the same command again to go on from here.", file=sys.stderr)
+        print("Run the same command again to continue.", file=sys.stderr)
         return code
-    if gone := journal.drop_missing(except_for={*files, *unreadable}):
-        print(f"Left out: {gone} files that are no longer there.", file=sys.stderr)
+    if deleted := journal.drop_deleted(except_for={*files, *unreadable}):
+        print(f"Deleted files removed from the results: {deleted}", file=sys.stderr)
     journal.finish()
     if form == "csv":
         _write_csv(output, journal, model.labels)
     elif form == "audformat":
         write_audformat(output, _label_rows(journal), labels=model.labels, model=model.name)
-    print(f"Results: {output}", file=sys.stderr)
+    print(f"Results written to {output}", file=sys.stderr)
     return code
 
 
 def _analyse(
+    args: argparse.Namespace,
+    options: ListenOptions,
     groups: list[list[str]],
     unreadable: dict[str, str],
     results: Journal | LinesOnStandardOutput,
-    model: Path | None,
-    options: ListenOptions,
-    jobs: int,
 ) -> int:
-    """Analyse what the results lack; return the exit code."""
+    """Analyse the files that are not in the results yet; return the exit code."""
     for folder, reason in unreadable.items():
         print(f"{folder} {reason}", file=sys.stderr)
         results.append(None, {"type": "error", "file": folder, "error": f"{folder} {reason}"})
     try:
-        failed = _analyse_missing(groups, results, model, options, jobs)
+        failed = _analyse_missing(args, options, groups, results)
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return INTERRUPTED
@@ -156,28 +157,22 @@ def _analyse(
 
 
 def _analyse_missing(
+    args: argparse.Namespace,
+    options: ListenOptions,
     groups: list[list[str]],
     results: Journal | LinesOnStandardOutput,
-    model: Path | None,
-    options: ListenOptions,
-    jobs: int,
 ) -> int:
-    """Analyse the groups that the results lack; return how many files cannot be read."""
-    states = {file: _state(file) for group in groups for file in group}
-    for group in groups:
-        if len(group) > 1:
-            digest = group_digest(group, states)
-            for file in group:
-                states[file] = {**states[file], "group": digest}
-    lacking = [
+    """Analyse the groups that are not in the results yet; return the number of failed files."""
+    states = _file_states(groups)
+    missing_groups = [
         group
         for group in groups
         if not all(_is_done(results.closing(file), states[file]) for file in group)
     ]
-    missing = [file for group in lacking for file in group]
+    missing = [file for group in missing_groups for file in group]
     if len(missing) < len(states):
         done = len(states) - len(missing)
-        print(f"Done already: {done} of {len(states)} files.", file=sys.stderr)
+        print(f"Already done: {done} of {len(states)} files.", file=sys.stderr)
     console = Console(stderr=True, highlight=False)
     columns = (
         BarColumn(None),
@@ -185,7 +180,7 @@ def _analyse_missing(
         TimeRemainingColumn(compact=True),
     )
     quiet = not console.is_terminal or (results.on_standard_output and sys.stdout.isatty())
-    heard = dict.fromkeys(missing, 0.0)
+    analysed = dict.fromkeys(missing, 0.0)
     shares = dict.fromkeys(missing, 0.0)
     started = time.monotonic()
     done = failed = 0
@@ -193,14 +188,20 @@ def _analyse_missing(
         tempfile.TemporaryDirectory(prefix="emo-listen-") as folder,
         Progress(*columns, console=console, disable=quiet) as bar,
         contextlib.closing(
-            analyse_files(lacking, model=model, options=options, jobs=jobs, folder=Path(folder))
+            analyse_files(
+                missing_groups,
+                model=args.model,
+                options=options,
+                jobs=args.jobs,
+                folder=Path(folder),
+            )
         ) as reports,
     ):
         total = sum(states[file]["size"] for file in missing)
         task = bar.add_task("", total=total, files=0, count=len(missing), speed="")
         for report in reports:
             file = report.file
-            heard[file] = report.seconds
+            analysed[file] = report.seconds
             shares[file] = 1.0 if report.done else report.share
             if report.done:
                 done += 1
@@ -211,24 +212,34 @@ def _analyse_missing(
                     text = report.error if file in report.error else f"{file}: {report.error}"
                     console.print(text, style="red", soft_wrap=True, markup=False)
                 results.append(report.events, closing)
-            speed = f"{sum(heard.values()) / (time.monotonic() - started):.0f} times real time"
+            speed = f"{sum(analysed.values()) / (time.monotonic() - started):.0f} times real time"
             completed = sum(shares[file] * states[file]["size"] for file in missing)
             bar.update(task, completed=completed, files=done, speed=speed)
     elapsed = time.monotonic() - started
-    seconds = sum(heard.values())
+    seconds = sum(analysed.values())
     print(
-        f"Files: {done}, of which {failed} failed; {seconds / 60:.1f} minutes of sound in "
+        f"Analysed {done} files, {failed} failed: {seconds / 60:.1f} minutes of sound in "
         f"{elapsed:.1f} s ({seconds / elapsed:.0f} times real time).",
         file=sys.stderr,
     )
     return failed
 
 
-def _state(file: str) -> dict[str, Any]:
-    """Return size and time of a file, by which a later run knows it unchanged."""
+def _file_states(groups: list[list[str]]) -> dict[str, dict[str, Any]]:
+    """Return, for each file, the values that differ once it or its group has changed."""
+    states = {file: _file_state(file) for group in groups for file in group}
+    for group in groups:
+        if len(group) > 1:
+            digest = group_digest(group, states)
+            for file in group:
+                states[file] = {**states[file], "group": digest}
+    return states
+
+
+def _file_state(file: str) -> dict[str, Any]:
     try:
         stat = os.stat(file)
-    except OSError:  # Whoever reads it says what is wrong with it.
+    except OSError:  # Reported when the file is analysed.
         return {"size": 0, "modified_ns": 0}
     return {"size": stat.st_size, "modified_ns": stat.st_mtime_ns}
 
@@ -237,10 +248,13 @@ def _is_done(closing: dict[str, Any] | None, state: dict[str, Any]) -> bool:
     return closing is not None and {**closing, **state, "type": "file"} == closing
 
 
-def _header(model: EmotionModel, options: ListenOptions, group_by: str | None) -> dict[str, Any]:
+def _header(
+    args: argparse.Namespace, model: EmotionModel, options: ListenOptions
+) -> dict[str, Any]:
+    """Return the first line of the results, which must be the same when they are continued."""
     window, hop = options.window_and_hop(model.settings)
-    baseline = options.baseline
-    if isinstance(baseline, str) and baseline not in ("auto", "off"):
+    baseline = args.baseline
+    if baseline not in ("auto", "off"):
         baseline = file_sha256(Path(baseline))
     return {
         "type": "analysis",
@@ -252,36 +266,37 @@ def _header(model: EmotionModel, options: ListenOptions, group_by: str | None) -
         "vad": options.vad,
         "emit": options.emit,
         "baseline": baseline,
-        "group_by": group_by,
+        "group_by": args.group_by,
     }
 
 
 def _check_output(output: Path, emit: Emit) -> str:
-    """Return the format that `--output` means, before any work is done."""
+    """Check that the results can be written to `--output`; return their format."""
     form = FORMATS.get(output.suffix.casefold())
     if form is None:
         raise OutputError(f"{output} must end in .jsonl or .csv, or be a folder for audformat")
-    if not output.parent.is_dir():
-        raise OutputError(f"{output.parent} is not a folder: make it first")
+    require_parent_folder(output)
     if form == "audformat":
         check_audformat_folder(output)
     elif output.is_dir():
-        raise OutputError(f"{output} is a folder: give a file")
-    if form == "csv" and output.exists() and not _is_ours(output):
-        raise OutputError(f"{output} is there already, and not by us: give another --output")
+        raise OutputError(f"{output} is a folder: choose a file name for --output")
+    if form == "csv" and output.exists() and not _journal_path(output).is_file():
+        raise OutputError(
+            f"{output} exists and was not written by emo-listen: choose another --output"
+        )
     if form != "jsonl":
         one_kind_of_row(str(output), emit)
     return form
 
 
-def _is_ours(output: Path) -> bool:
-    return output.with_name(output.name + ".journal").is_file()
+def _journal_path(output: Path) -> Path:
+    return output.with_name(output.name + ".journal")
 
 
 def _write_csv(output: Path, journal: Journal, labels: list[str]) -> None:
-    """Write the rows and the errors of a journal as CSV, all at once."""
-    new = output.with_name(output.name + ".tmp")
-    with new.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+    """Write the labels and errors of a journal as CSV, replacing the file atomically."""
+    temporary = output.with_name(output.name + ".tmp")
+    with temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["file", *LEADING_COLUMNS, *labels, "error"])
         for row in journal.rows():
@@ -292,10 +307,11 @@ def _write_csv(output: Path, journal: Journal, labels: list[str]) -> None:
                 scores = [row["scores"][label] for label in labels]
                 leading = [row[column] for column in LEADING_COLUMNS]
                 writer.writerow([row["file"], *leading, *scores, ""])
-    new.replace(output)
+    temporary.replace(output)
 
 
 def _label_rows(journal: Journal) -> Iterator[tuple[str, LabelEvent]]:
+    """Yield file name and event of each label in a journal."""
     for row in journal.rows():
         kind = row.pop("type")
         if kind in ("segment", "window"):
@@ -309,7 +325,7 @@ def _checked_grouping(text: str) -> str:
 
 
 def _usable_cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

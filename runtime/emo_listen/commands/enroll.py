@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from emo_listen.baselines.baseline import Baseline
 from emo_listen.baselines.enrolment import MIN_SECONDS, TARGET_SECONDS, Enrolment
+from emo_listen.commands.options import add_model_option
 from emo_listen.errors import BaselineError, OutputError
 from emo_listen.events import WarningEvent
 from emo_listen.listener import Listener
@@ -51,9 +52,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
         metavar="DEVICE",
         help="mic, the index or part of the name of an input device, or sound files (default: mic)",
     )
-    parser.add_argument(
-        "--model", type=Path, metavar="DIR", help="folder of a model (default: the bundled one)"
-    )
+    add_model_option(parser)
     return parser.parse_args(argv)
 
 

@@ -1,4 +1,4 @@
-"""Which files are of one voice: `--group-by`."""
+"""Groups files by voice, for `--group-by`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 Grouping = Callable[[str], str | None]
-"""From a file's path to the name of its voice; None where it stands alone."""
+"""Maps a file's path to the name of its voice; None if no other file has the same voice."""
 
 
 def grouping(text: str) -> Grouping:
-    """Read `folder` or a regular expression, as `--group-by` takes them.
+    """Parse a value of `--group-by`: `folder` or a regular expression.
 
-    What the expression's first group matches in the path names the voice, or the whole match
-    where it has no group.
+    The voice's name is what the expression's first group matches in the path, or the whole match
+    if it has no group.
+
+    Raises:
+        argparse.ArgumentTypeError: it is not a regular expression.
     """
     if text == "folder":
         return os.path.dirname
@@ -36,7 +39,7 @@ def grouping(text: str) -> Grouping:
 
 
 def group_files(files: Sequence[str], voice_of: Grouping) -> list[list[str]]:
-    """Return the files of each voice, in the order of the first of each."""
+    """Return the files of each voice, ordered by the first file of each."""
     groups: dict[tuple[str, str], list[str]] = {}
     for file in files:
         voice = voice_of(file)
@@ -46,7 +49,7 @@ def group_files(files: Sequence[str], voice_of: Grouping) -> list[list[str]]:
 
 
 def group_digest(files: Sequence[str], states: dict[str, dict[str, Any]]) -> str:
-    """Return what tells a group from the same with a file added, changed or gone."""
+    """Return a hash of a group, which differs once a file is added, changed or removed."""
     digest = hashlib.sha256()
     for path, file in sorted((os.path.realpath(file), file) for file in files):
         digest.update(os.fsencode(path) + repr(sorted(states[file].items())).encode())

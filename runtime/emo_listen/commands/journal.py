@@ -1,11 +1,11 @@
-"""The result of `emo-listen analyse` as JSON Lines, which is its own journal.
+"""The results of `emo-listen analyse` as JSON Lines, from which an interrupted run continues.
 
-The first line tells what heard: `{"type": "analysis", "model": …, "sha256": …, …}`. Then, for
-each file, stand its events, each with its `file`, closed by one line that makes them count:
+The first line holds the options: `{"type": "analysis", "model": …, "sha256": …, …}`. The events of
+each file follow, each with its `file`, and then a closing line that makes them valid:
 `{"type": "file", "file": …, "size": …, "modified_ns": …, "seconds": …, "path": …}`, or for a file
 that cannot be read `{"type": "error", "file": …, "error": …, "path": …}`. `path` is absolute and
-without links, by which a later run knows the file that it calls by another name. What a killed run
-leaves after the last such line is dropped by the next, which goes on from there.
+free of links, so a later run recognises a file under another name. Lines after the last closing
+line come from a run that was killed; the next run removes them.
 """
 
 from __future__ import annotations
@@ -24,35 +24,35 @@ from emo_listen.errors import OutputError
 
 @dataclass(frozen=True)
 class Entry:
-    """Where one file's lines stand in the journal, and the line that closes them."""
+    """The position of one file's lines in the journal, and their closing line."""
 
     start: int
-    """Offset of the first of its lines, in bytes."""
+    """Offset of the file's first line, in bytes."""
 
     end: int
-    """Offset after its last line, in bytes."""
+    """Offset after the file's last line, in bytes."""
 
     closing: dict[str, Any]
     """The line of type `file` or `error`."""
 
 
 class Journal:
-    """A file of JSON Lines that grows by one sound file's events at a time."""
+    """A JSON Lines file to which the events of one sound file at a time are appended."""
 
     def __init__(self, path: Path, header: dict[str, Any]) -> None:
-        """Open the journal that an earlier run began, or begin one.
+        """Open the journal of an earlier run, or create one.
 
         Args:
             path: The file.
-            header: The first line; that of an earlier run must be the same.
+            header: The first line; an earlier run must have written the same.
 
         Raises:
-            OutputError: the file is none of ours, or another model or other options made it.
+            OutputError: the file is not a journal, or was written with another model or options.
         """
         self.path = path
         self._entries: dict[str, Entry] = {}
         self._names: dict[str, str] = {}
-        """What the file at a path was called."""
+        """The name of each file in the journal, by its path."""
         try:
             if path.exists() and path.stat().st_size:
                 self._check_header(header)
@@ -67,12 +67,12 @@ class Journal:
     on_standard_output = False
 
     def closing(self, file: str) -> dict[str, Any] | None:
-        """Return the line that closes a file's events, by whatever name; None if there is none."""
+        """Return the closing line of a file, under any of its names; None if there is none."""
         entry = self._entries.get(self._names.get(os.path.realpath(file), file))
         return None if entry is None else entry.closing
 
     def append(self, events: Path | None, closing: dict[str, Any]) -> None:
-        """Add a file's events, lines in the file `events`, and the line that makes them count."""
+        """Append a file's events, from the JSON Lines file `events`, and its closing line."""
         start = self._file.tell()
         closing = {**closing, "path": os.path.realpath(closing["file"])}
         try:
@@ -86,22 +86,22 @@ class Journal:
             raise OutputError(f"{self.path} cannot be written: {error.strerror}") from error
         self._enter(Entry(start, self._file.tell(), closing))
 
-    def drop_missing(self, except_for: set[str]) -> int:
-        """Forget files that were deleted from folders that are still there; return their number.
+    def drop_deleted(self, except_for: set[str]) -> int:
+        """Remove deleted files from the results; return their number.
 
-        Where a folder is gone, too, a disk may only be away.
+        Files whose folder is missing, too, are kept, as their disk may just not be mounted.
         """
-        missing = [
+        deleted = [
             name
             for name, entry in self._entries.items()
             if name not in except_for and _is_deleted(entry.closing.get("path", name))
         ]
-        for name in missing:
+        for name in deleted:
             del self._entries[name]
-        return len(missing)
+        return len(deleted)
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield the events and errors of all files, in the order of their names; once finished."""
+        """Yield events and errors, sorted by file name; call `finish` first."""
         with self.path.open("rb") as journal:
             for _, entry in sorted(self._entries.items()):
                 journal.seek(entry.start)
@@ -111,10 +111,10 @@ class Journal:
                         yield row
 
     def finish(self) -> None:
-        """Put the files into the order of their names, drop what was replaced, and close."""
+        """Sort the journal by file name, remove replaced lines, and close it."""
         self._file.close()
-        ordered = self.path.with_name(self.path.name + ".tmp")
-        with self.path.open("rb") as journal, ordered.open("wb") as file:
+        temporary = self.path.with_name(self.path.name + ".tmp")
+        with self.path.open("rb") as journal, temporary.open("wb") as file:
             file.write(journal.readline())
             for name, entry in sorted(self._entries.items()):
                 start = file.tell()
@@ -123,7 +123,7 @@ class Journal:
                 self._entries[name] = Entry(start, file.tell(), entry.closing)
             file.flush()
             os.fsync(file.fileno())
-        ordered.replace(self.path)
+        temporary.replace(self.path)
 
     def _check_header(self, header: dict[str, Any]) -> None:
         with self.path.open("rb") as file:
@@ -134,25 +134,25 @@ class Journal:
             found = None
         if not isinstance(found, dict) or found.get("type") != "analysis":
             raise OutputError(
-                f"{self.path} holds something else than results, and is left as it is: "
-                "give another --output"
+                f"{self.path} exists and was not written by emo-listen analyse: choose another "
+                "--output"
             )
         changed = [name for name in header if found.get(name) != header[name]]
         if changed:
             raise OutputError(
-                f"{self.path} was made with another {', '.join(changed)}: give another --output, "
-                "or delete it"
+                f"{self.path} was written with another {', '.join(changed)}: choose another "
+                "--output, or delete it"
             )
 
     def _read(self) -> int:
-        """Find each file's lines; return the offset after the last line that counts."""
+        """Find the lines of each file; return the offset after the last closing line."""
         with self.path.open("rb") as file:
             start = position = len(file.readline())
             for line in file:
                 position += len(line)
                 if not line.endswith(b"\n"):
                     break
-                # Only whole lines are parsed, and of a long file's events only the type.
+                # Only closing lines are parsed: events may be many.
                 if not line.startswith((b'{"type": "file"', b'{"type": "error"')):
                     continue
                 closing = json.loads(line)
@@ -161,7 +161,7 @@ class Journal:
         return start
 
     def _enter(self, entry: Entry) -> None:
-        """Take an entry, in place of that of the same file, by whatever name."""
+        """Add an entry, replacing that of the same file under any name."""
         name = entry.closing["file"]
         path = entry.closing.get("path", name)
         self._entries.pop(self._names.get(path, name), None)
@@ -170,7 +170,7 @@ class Journal:
 
 
 class LinesOnStandardOutput:
-    """The same lines on standard output, each file's as soon as it is done."""
+    """Writes the same lines to standard output, those of each file as soon as it is done."""
 
     on_standard_output = True
 
@@ -179,10 +179,10 @@ class LinesOnStandardOutput:
         self._write(_line(header))
 
     def closing(self, file: str) -> None:
-        """Return None: nothing was done before."""
+        """Return None: there are no earlier results."""
 
     def append(self, events: Path | None, closing: dict[str, Any]) -> None:
-        """Write a file's events, lines in the file `events`, and the line that closes them."""
+        """Write a file's events, from the JSON Lines file `events`, and its closing line."""
         self._write((events.read_bytes() if events is not None else b"") + _line(closing))
 
     def _write(self, lines: bytes) -> None:
@@ -199,7 +199,7 @@ def _line(row: dict[str, Any]) -> bytes:
 
 
 def _copy(source: Any, target: Any, length: int) -> None:
-    """Copy `length` bytes without holding them all."""
+    """Copy `length` bytes in blocks."""
     while length:
         data = source.read(min(length, 1 << 20))
         target.write(data)

@@ -1,4 +1,4 @@
-"""Options that `emo-listen` and `emo-listen analyse` share."""
+"""Options shared by several commands: their ranges, and the model and options that they name."""
 
 from __future__ import annotations
 
@@ -15,61 +15,85 @@ from emo_listen.model_settings import MAX_WINDOW, MIN_HOP, MIN_WINDOW
 
 if TYPE_CHECKING:
     from emo_listen.engine import ListenOptions
+    from emo_listen.model import EmotionModel
 
 MAX_CHANNELS = 64
-"""Most channels of PCM that can be asked for."""
+"""Maximum number of channels of raw PCM."""
 
 MAX_HOST_LENGTH = 253
-"""Most characters of a host's name in DNS."""
+"""Maximum length of a host name in DNS, in characters."""
 
 T = TypeVar("T", int, float)
 
 
-def add_model_options(parser: argparse._ActionsContainer) -> None:
-    """Add `--model` and the options that `listen_options` reads."""
+def add_model_option(parser: argparse._ActionsContainer) -> None:
+    """Add `--model`."""
     parser.add_argument(
-        "--model", type=Path, metavar="DIR", help="folder of a model (default: the bundled one)"
+        "--model", type=Path, metavar="DIR", help="model folder (default: the bundled model)"
     )
+
+
+def add_listen_options(parser: argparse._ActionsContainer) -> None:
+    """Add the options that `load_model_and_options` reads."""
+    add_model_option(parser)
     parser.add_argument(
         "--baseline",
         default="auto",
         metavar="auto|off|FILE",
-        help="what a voice is judged relative to: its own ordinary speech, as far as it has been "
-        "heard (auto), nobody's (off), or what emo-listen enroll wrote (default: %(default)s)",
+        help="what labels are relative to: an estimate of the speaker's ordinary speech (auto), "
+        "the average speaker (off), or a baseline from emo-listen enroll (default: %(default)s)",
     )
     parser.add_argument(
         "--emit",
         choices=("segments", "windows", "all"),
         default="segments",
-        help="steady segments of speech, the model's raw windows, or both (default: %(default)s)",
+        help="smoothed segments, the model's raw windows, or both (default: %(default)s)",
     )
     parser.add_argument(
         "--no-vad",
         dest="vad",
         action="store_false",
-        help="hear everything as speech: no detection of speech before the model",
+        help="label all sound, without detecting speech first",
     )
     parser.add_argument(
         "--window",
         type=in_range(float, MIN_WINDOW, MAX_WINDOW),
         metavar="SECONDS",
-        help=f"sound that the model looks at, at once: {MIN_WINDOW:g} to {MAX_WINDOW:g} (default: "
-        "the model's own)",
+        help=f"length of a window, {MIN_WINDOW:g} to {MAX_WINDOW:g} (default: the model's)",
     )
     parser.add_argument(
         "--hop",
         type=in_range(float, MIN_HOP, MAX_WINDOW),
         metavar="SECONDS",
-        help=f"time from one look to the next: {MIN_HOP:g} to the window (default: the model's "
-        "own)",
+        help=f"time between windows, {MIN_HOP:g} to the window (default: the model's)",
     )
 
 
-def listen_options(args: argparse.Namespace) -> ListenOptions:
-    """Return what `add_model_options` added, as options of `listen`."""
-    from emo_listen.engine import ListenOptions
+def load_model_and_options(
+    args: argparse.Namespace, *, threads: int = 1
+) -> tuple[EmotionModel, ListenOptions]:
+    """Load the model and the baseline file, and check that the options suit them.
 
-    return ListenOptions(args.window, args.hop, args.vad, args.emit, args.baseline)
+    Args:
+        args: The values of `add_listen_options`.
+        threads: CPU threads for one prediction.
+
+    Raises:
+        ModelError: the model cannot be loaded.
+        BaselineError: the baseline cannot be used with the model.
+        AudioInputError: the hop is longer than the window.
+    """
+    from emo_listen.baselines.baseline import Baseline
+    from emo_listen.baselines.references import open_reference
+    from emo_listen.engine import ListenOptions
+    from emo_listen.model import EmotionModel
+
+    model = EmotionModel.load(args.model, threads=threads)
+    baseline = args.baseline if args.baseline in ("auto", "off") else Baseline.load(args.baseline)
+    options = ListenOptions(args.window, args.hop, args.vad, args.emit, baseline)
+    options.window_and_hop(model.settings)
+    open_reference(model, baseline)
+    return model, options
 
 
 def one_kind_of_row(table: str, emit: Emit) -> None:
@@ -83,7 +107,7 @@ def one_kind_of_row(table: str, emit: Emit) -> None:
 
 
 def in_range(kind: Callable[[str], T], low: T, high: T) -> Callable[[str], T]:
-    """Return a reader of numbers from `low` to `high`, for `type=` of an option."""
+    """Return a function that parses numbers from `low` to `high`, for `type=` of an option."""
 
     def read(text: str) -> T:
         with contextlib.suppress(ValueError):
@@ -97,7 +121,7 @@ def in_range(kind: Callable[[str], T], low: T, high: T) -> Callable[[str], T]:
 
 
 def address(text: str) -> tuple[str, int]:
-    """Read `HOST:PORT`; an IPv6 address stands in brackets."""
+    """Parse `HOST:PORT`; an IPv6 address must be in brackets."""
     host, port = _host_and_port(text)
     if not host or not port:
         raise argparse.ArgumentTypeError(
@@ -107,7 +131,7 @@ def address(text: str) -> tuple[str, int]:
 
 
 def local_address(text: str) -> tuple[str, int]:
-    """Read `PORT` on this machine alone, or `HOST:PORT`; port 0 is any that is free."""
+    """Parse `PORT` (on 127.0.0.1) or `HOST:PORT`; port 0 chooses a free one."""
     host, port = _host_and_port(text)
     if port is None:
         raise argparse.ArgumentTypeError(
@@ -117,12 +141,12 @@ def local_address(text: str) -> tuple[str, int]:
 
 
 def _host_and_port(text: str) -> tuple[str, int | None]:
-    """Split into both; the host is empty where absent, the port None where either is unusable."""
+    """Split into host (empty if missing) and port (None if either is invalid)."""
     host, _, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    usable = re.fullmatch("[0-9]{1,5}", port) is not None and int(port) < 65536
+    valid = re.fullmatch("[0-9]{1,5}", port) is not None and int(port) < 65536
     try:
-        host.encode("idna")  # As the system's look-up does: no part over 63 characters.
+        host.encode("idna")  # Like the system's lookup, it refuses parts over 63 characters.
     except UnicodeError:
-        usable = False
-    return host, int(port) if usable and len(host) <= MAX_HOST_LENGTH else None
+        valid = False
+    return host, int(port) if valid and len(host) <= MAX_HOST_LENGTH else None

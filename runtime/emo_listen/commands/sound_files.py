@@ -1,4 +1,4 @@
-"""Which files `emo-listen analyse` is to hear: files and folders as they were given."""
+"""Finds the sound files of `emo-listen analyse` in the given files and folders."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from emo_listen.errors import AudioFileError
 
 
 def find_sound_files(paths: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Return the files that `paths` name, and the sound files in the folders that they name.
+    """Return the given files, and the sound files in the given folders and their subfolders.
 
-    Each file comes once, whatever links lead to it. Hidden files and folders, and in folders what
-    is no regular file, are left out; links to folders are not followed, and links that lead
-    nowhere are kept, so that whoever reads them says so.
+    Each file is returned once, even if several links lead to it. In folders, hidden files and
+    folders, files that are not regular, and links to folders are skipped. Broken links are
+    returned, so that reading them reports the error.
 
     Returns:
-        The files; and the folders that cannot be read, each with the reason.
+        The files, and the folders that cannot be read, each with the reason.
 
     Raises:
-        AudioFileError: a path is absent, or there is no sound file.
+        AudioFileError: a path does not exist, or there is no sound file.
     """
     found = dict[str, str]()
     unreadable = dict[str, str]()
@@ -37,9 +37,9 @@ def find_sound_files(paths: Sequence[str]) -> tuple[list[str], dict[str, str]]:
             file = os.path.normpath(path)
             found.setdefault(os.path.realpath(file), file)
         else:
-            raise AudioFileError(f"{path} is neither a file nor a folder")
+            raise AudioFileError(f"{path} does not exist: check the path")
     if not found and not unreadable:
-        raise AudioFileError(f"no sound file in {', '.join(paths)}: give files, or other folders")
+        raise AudioFileError(f"no sound files in {', '.join(paths)}: give other files or folders")
     return list(found.values()), unreadable
 
 
@@ -55,7 +55,7 @@ def _in_folder(path: str, skip: Callable[[OSError], None]) -> Iterator[str]:
 
 
 def _may_be_read(file: str) -> bool:
-    """Whether this is a regular file, or a link whose target whoever reads it will miss."""
+    """Whether this is a regular file or a broken link."""
     try:
         return stat.S_ISREG(os.stat(file).st_mode)
     except OSError:

@@ -1,4 +1,4 @@
-"""Standard streams that the caller closed, as `emo-listen <&- >&- 2>&-` does."""
+"""Replaces standard streams that the caller closed, as in `emo-listen <&- >&- 2>&-`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import sys
 
 
 def replace_closed_streams() -> None:
-    """Put the null device where a standard stream is closed.
+    """Open the null device for each closed standard stream.
 
-    Otherwise the next file that is opened takes its descriptor, and gets what libraries print.
-    Standard output is opened for reading, so that what is written to it fails as it should.
+    Otherwise the next file opened would get its descriptor, and the output of libraries. Standard
+    output is opened for reading only, so that writing to it still fails.
     """
     if None not in (sys.stdin, sys.stdout, sys.stderr):
         return
@@ -19,7 +19,7 @@ def replace_closed_streams() -> None:
         try:
             os.fstat(descriptor)
         except OSError:
-            # The lowest free descriptor is taken, which is this one.
+            # The system assigns the lowest free descriptor, which is this one.
             os.open(os.devnull, os.O_RDONLY if descriptor < 2 else os.O_WRONLY)
     if sys.stdout is None:
         sys.stdout = _text(1)

@@ -1,4 +1,4 @@
-"""Standard output that takes any text, whatever its encoding, such as ASCII."""
+"""Lets standard output print any text, whatever its encoding."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import io
 import sys
 
 LOOK_ALIKES = {"━": "#", "─": "-", "●": "*", "○": "o", "·": "-", "…": "~"}
-"""What stands for the characters of our own output, each as wide."""
+"""Replacements for characters of our own output, of the same width."""
 
 
 def escape_unencodable_output() -> None:
-    r"""Replace what standard output cannot encode, where an error would end the command.
+    r"""Replace characters that standard output cannot encode, instead of raising an error.
 
-    Our own characters get look-alikes, bytes of file names that are no text go through as they
-    are, and all else becomes an escape such as `\u20ac`.
+    Our own characters are replaced by `LOOK_ALIKES`, undecodable bytes of file names are written
+    unchanged, and everything else is escaped, as in `\u20ac`.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="emo_listen")

@@ -1,8 +1,8 @@
-"""Processes that analyse files, each with a model of its own.
+"""Processes that analyse files in parallel, each with its own model.
 
-Files of one voice are a group, which one process hears as a whole. A file that kills its process,
-as a damaged one can in a decoder, costs that file alone: it is named, and another process goes on
-with the rest.
+Files of one voice form a group, which one process analyses as a whole. If a file kills its process,
+as a damaged one may crash a decoder, only that file fails: the error names it, and a new process
+continues with the rest of the group.
 """
 
 from __future__ import annotations
@@ -30,40 +30,40 @@ from emo_listen.sinks.jsonl import event_row
 from emo_listen.sources.audio_file import AudioFile
 
 PROGRESS_SECONDS = 2.0
-"""Sound between two reports of how far a file has been heard, in seconds."""
+"""Sound between two progress reports on a file, in seconds."""
 
-FIRST_PASS = 0.8
-"""Share of the work that the first of two passes is: the second runs no network."""
+FIRST_PASS_SHARE = 0.8
+"""Share of the work in the first of two passes; the second does not run the network."""
 
 STALLED_SECONDS = 600.0
-"""Time without such a report after which a process is ended, in seconds: a hundred times what the
-slowest model takes for two seconds of sound on a slow device."""
+"""Time without a progress report after which a process is killed, in seconds: a hundred times what
+the slowest model takes for two seconds of sound on a slow device."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a file has been heard; the last one of a file is `done`."""
+    """Progress on one file; the last report on a file is `done`."""
 
     file: str
     """The file."""
 
     seconds: float
-    """Sound heard so far, in seconds."""
+    """Sound analysed so far, in seconds."""
 
     share: float = 0.0
-    """How much of the file that is, 0 to 1, as far as its header tells."""
+    """Share of the file analysed so far, 0 to 1, by the length in its header."""
 
     done: bool = False
-    """Whether nothing more comes of it."""
+    """Whether this is the last report on the file."""
 
     events: Path | None = None
-    """JSON Lines of its events, once it is done: where it is damaged, of what lies before."""
+    """JSON Lines of the events once the file is done; if damaged, of those before the damage."""
 
     error: str | None = None
-    """Why it cannot be read, or not to its end."""
+    """Why the file cannot be read, or not to its end."""
 
-    unwritten: str | None = None
-    """Why its events cannot be kept."""
+    write_error: str | None = None
+    """Why the events cannot be written."""
 
 
 @dataclass
@@ -71,13 +71,13 @@ class _Worker:
     process: BaseProcess
     connection: Connection
     files: list[str]
-    """The group that it is at work on, without what is done."""
+    """The files of its group that are not done yet."""
 
     file: str | None = None
-    """Which of them it hears."""
+    """The file that it analyses now."""
 
     reported: float = 0.0
-    """When it last told how far it is, in seconds of `time.monotonic`."""
+    """Time of its last report, in seconds of `time.monotonic`."""
 
 
 def analyse_files(
@@ -88,39 +88,40 @@ def analyse_files(
     jobs: int,
     folder: Path,
 ) -> Generator[Progress, None, None]:
-    """Analyse files in parallel; yield how far each has come.
+    """Analyse files in parallel; yield the progress on each.
 
-    Closing the iterator ends the processes.
+    Closing the iterator terminates the processes.
 
     Args:
-        groups: The sound files; with `baseline` `auto`, those of a group are of one voice.
-        model: Folder of the model; the bundled one where None.
-        options: How to listen to each file.
-        jobs: Processes, each of one thread.
-        folder: Where the events of files are kept until they are taken.
+        groups: The sound files; with the baseline `auto`, the files of a group are one voice.
+        model: The model's folder; None for the bundled model.
+        options: The options for all files.
+        jobs: Number of processes, each with one thread.
+        folder: Where to store the events of a file; removed after its last report.
 
     Raises:
         OutputError: `folder` cannot be written.
     """
-    # Forked processes would share the locks of onnxruntime's and rich's threads.
+    # Forked processes would inherit locked locks of onnxruntime's and rich's threads.
     context = multiprocessing.get_context("spawn")
     waiting = [list(group) for group in reversed(groups)]
     workers: dict[Connection, _Worker] = {}
 
     def start() -> None:
-        ours, theirs = context.Pipe()
-        process = context.Process(target=_work, args=(theirs, model, options, folder), daemon=True)
+        connection, child_connection = context.Pipe()
+        arguments = (child_connection, model, options, folder)
+        process = context.Process(target=_work, args=arguments, daemon=True)
         with _safe_import_path():
             process.start()
-        theirs.close()
-        workers[ours] = _Worker(process, ours, [])
-        give(workers[ours])
+        child_connection.close()
+        workers[connection] = _Worker(process, connection, [])
+        assign(workers[connection])
 
-    def give(worker: _Worker) -> None:
+    def assign(worker: _Worker) -> None:
         worker.files = waiting.pop() if waiting else []
         worker.file = worker.files[0] if worker.files else None
         worker.reported = time.monotonic()
-        # Where it has died, reading from it will tell.
+        # If the process has died, `recv` reports it.
         with contextlib.suppress(BrokenPipeError):
             worker.connection.send(worker.files)
         if not worker.files:
@@ -144,9 +145,9 @@ def analyse_files(
                     worker.process.join()
                     del workers[worker.connection]
                     assert worker.file is not None
-                    reason = f"the process that read it died (exit code {worker.process.exitcode})"
+                    reason = f"analysing it crashed (exit code {worker.process.exitcode})"
                     if _is_stalled(worker):
-                        reason = f"nothing came of it for {STALLED_SECONDS:.0f} s"
+                        reason = f"no progress for {STALLED_SECONDS:.0f} s"
                     yield Progress(worker.file, 0.0, done=True, error=reason)
                     worker.files.remove(worker.file)
                     if worker.files:
@@ -155,8 +156,8 @@ def analyse_files(
                         start()
                     continue
                 worker.reported = time.monotonic()
-                if progress.unwritten is not None:
-                    raise OutputError(f"{folder} cannot be written: {progress.unwritten}")
+                if progress.write_error is not None:
+                    raise OutputError(f"{folder} cannot be written: {progress.write_error}")
                 yield progress
                 if progress.events is not None:
                     progress.events.unlink()
@@ -165,7 +166,7 @@ def analyse_files(
                     worker.files.remove(progress.file)
                     worker.file = worker.files[0] if worker.files else None
                     if not worker.files:
-                        give(worker)
+                        assign(worker)
     finally:
         for worker in workers.values():
             worker.process.terminate()
@@ -179,14 +180,14 @@ def _is_stalled(worker: _Worker) -> bool:
 def _work(
     connection: Connection, model_folder: Path | None, options: ListenOptions, folder: Path
 ) -> None:
-    """Analyse the files whose names come, until no more come or the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us.
+    """Analyse the groups received from the parent process, until an empty one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent handles Ctrl-C.
     model = EmotionModel.load(model_folder)
     try:
         while files := connection.recv():
             _analyse_group(files, connection, model, options, folder)
     except (EOFError, BrokenPipeError, ConnectionResetError):
-        pass  # The parent was killed: what was not finished is done by the next run.
+        pass  # The parent was killed; the next run continues.
 
 
 def _analyse_group(
@@ -196,7 +197,7 @@ def _analyse_group(
     options: ListenOptions,
     folder: Path,
 ) -> None:
-    """Analyse files, with `auto` in two passes: for the voice's baseline, and relative to it."""
+    """Analyse files; with the baseline `auto` in two passes, the first for the baseline."""
     if options.baseline != "auto" or model.head is None:
         for file in files:
             _analyse(file, connection, model, options, folder)
@@ -205,14 +206,14 @@ def _analyse_group(
     for file in files:
         connection.send(Progress(file, 0.0))
         passes[file] = FirstPass(model)
-        # What is wrong with a file, the second pass tells.
+        # The second pass reports the error.
         with contextlib.suppress(EmoListenError, MemoryError):
             first_pass = replace(options, baseline=passes[file])
-            for _ in _hear(AudioFile(file), file, connection, model, first_pass):
+            for _ in _listen(AudioFile(file), file, connection, model, first_pass):
                 pass
     second_pass = replace(options, baseline=voice_reference(model, passes.values()))
-    for file, heard in passes.items():
-        _analyse(file, connection, SecondPass(model, heard), second_pass, folder)
+    for file, recording in passes.items():
+        _analyse(file, connection, SecondPass(model, recording), second_pass, folder)
 
 
 def _analyse(
@@ -222,7 +223,7 @@ def _analyse(
     options: ListenOptions,
     folder: Path,
 ) -> None:
-    """Hear a file, keep its events in `folder`, and tell the parent."""
+    """Write the events of a file to `folder`, and report it as done."""
     source: AudioFile | None = None
     error: str | None = None
     events = folder / f"{uuid.uuid4().hex}.jsonl"
@@ -230,33 +231,34 @@ def _analyse(
         with events.open("w", encoding="utf-8") as lines:
             try:
                 source = AudioFile(file)
-                for event in _hear(source, file, connection, model, options):
+                for event in _listen(source, file, connection, model, options):
                     if not isinstance(event, ProvisionalEvent):
                         row = {"type": event.type, "file": file, **event_row(event)}
                         lines.write(json.dumps(row) + "\n")
             except EmoListenError as unreadable:
                 error = str(unreadable)
             except MemoryError:
-                error = f"{file} needs more memory than there is"
-    except OSError as unwritten:
-        connection.send(Progress(file, 0.0, unwritten=unwritten.strerror))
+                error = f"{file} needs more memory than is available"
+    except OSError as write_error:
+        connection.send(Progress(file, 0.0, write_error=write_error.strerror))
     else:
         position = 0.0 if source is None else source.position
         connection.send(Progress(file, position, done=True, events=events, error=error))
 
 
-def _hear(
+def _listen(
     source: AudioFile,
     file: str,
     connection: Connection,
     model: EmotionModel,
     options: ListenOptions,
 ) -> Iterator[Event]:
-    """Yield a file's events but status, by which the parent is told how far it is."""
+    """Yield the events of a file, and report the progress to the parent process."""
+    done, part = 0.0, 1.0
     if isinstance(options.baseline, FirstPass):
-        done, part = 0.0, FIRST_PASS
-    else:
-        done, part = (FIRST_PASS, 1 - FIRST_PASS) if isinstance(model, SecondPass) else (0.0, 1.0)
+        part = FIRST_PASS_SHARE
+    elif isinstance(model, SecondPass):
+        done, part = FIRST_PASS_SHARE, 1 - FIRST_PASS_SHARE
     reported = 0.0
     options = replace(options, status=True)
     for event in listen(source, model=model, **vars(options)):
@@ -270,10 +272,10 @@ def _hear(
 
 @contextlib.contextmanager
 def _safe_import_path() -> Iterator[None]:
-    """Keep the current folder off the import path of the processes that start meanwhile.
+    """Keep the current folder off the import path of processes started in this block.
 
-    Python puts it first for the command by which `multiprocessing` starts them, so that a file
-    there named like a module, such as `signal.py`, would be run.
+    `multiprocessing` starts them with a command for which Python puts it first, so a file named
+    like a module, such as `signal.py`, would be run.
     """
     before = os.environ.get("PYTHONSAFEPATH")
     os.environ["PYTHONSAFEPATH"] = "1"

@@ -33,7 +33,7 @@ WARNING_SECONDS = 10.0
 STALLED_SECONDS = 1.5
 """Time without an event after which the view says so, in seconds."""
 
-HINT = "  Ctrl-C ends"
+HINT = "  Ctrl-C stops"
 """Shown in the last line if there is room."""
 
 LINES_FOR_SEGMENTS = 4
@@ -79,24 +79,26 @@ class LiveState:
 
     def after(self, event: Event) -> LiveState:
         """Return the state after `event`."""
+        state = self
         if isinstance(event, LabelEvent):
-            self = replace(self, baseline_seconds=event.baseline_seconds)
+            state = replace(state, baseline_seconds=event.baseline_seconds)
         match event:
             case StatusEvent():
-                speaking = event.speech or self.now is not None
-                return replace(self, status=event, scores=self.scores if speaking else {})
+                speaking = event.speech or state.now is not None
+                return replace(state, status=event, scores=state.scores if speaking else {})
             case WindowEvent():
-                return replace(self, scores=event.scores)
+                return replace(state, scores=event.scores)
             case ProvisionalEvent():
-                return replace(self, now=event, scores=event.scores)
+                return replace(state, now=event, scores=event.scores)
             case SegmentEvent():
-                return replace(self, now=None)
+                return replace(state, now=None)
             case GapEvent(reason="device"):
-                return replace(self, gaps=self.gaps + 1, lost=self.lost + event.seconds)
+                return replace(state, gaps=state.gaps + 1, lost=state.lost + event.seconds)
             case GapEvent():
-                return replace(self, overflows=self.overflows + 1, lost=self.lost + event.seconds)
+                lost = state.lost + event.seconds
+                return replace(state, overflows=state.overflows + 1, lost=lost)
             case WarningEvent():
-                return replace(self, warning=event)
+                return replace(state, warning=event)
 
 
 @dataclass(frozen=True)

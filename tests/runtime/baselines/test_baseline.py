@@ -91,7 +91,9 @@ def test_a_saved_baseline_is_the_same(model: EmotionModel, tmp_path: Path) -> No
         " " * 2_000_000,
     ],
 )
-def test_what_is_no_baseline_is_named(model: EmotionModel, tmp_path: Path, change) -> None:
+def test_a_file_that_is_not_a_baseline_is_refused(
+    model: EmotionModel, tmp_path: Path, change
+) -> None:
     path = tmp_path / "me.json"
     if isinstance(change, dict):
         Baseline.from_speech(model, [noise(2, 0.3)], RATE).save(path)
@@ -114,7 +116,7 @@ def test_a_baseline_of_another_model_is_refused(model: EmotionModel, tmp_path: P
         listen(Path("absent.wav"), model=other, baseline=baseline)
 
 
-def test_a_model_without_a_head_takes_no_baseline(
+def test_a_model_without_a_head_supports_no_baseline(
     model: EmotionModel, bundled_model: EmotionModel, sample_file: Path, tmp_path: Path
 ) -> None:
     if bundled_model.head is not None:
@@ -164,7 +166,7 @@ def test_an_unusable_head_is_named(change: dict, message: str) -> None:
         Head.from_json({**HEAD, **change}, LABELS)
 
 
-def test_what_a_head_does_not_say_has_a_stated_default() -> None:
+def test_missing_fields_of_a_head_have_defaults() -> None:
     head = Head.from_json(HEAD, LABELS)
     np.testing.assert_allclose(head.prior, [0.1, 0.8, 0.1])
     np.testing.assert_array_equal(head.class_offsets, [[3, -3, 0], [0, 0, 0], [0, -3, 3]])
@@ -172,7 +174,7 @@ def test_what_a_head_does_not_say_has_a_stated_default() -> None:
     np.testing.assert_allclose(unnamed.prior, [1 / 3] * 3)
 
 
-def test_a_stream_is_judged_relative_to_a_baseline(
+def test_labels_of_a_stream_are_relative_to_the_baseline(
     model: EmotionModel, sample_file: Path, tmp_path: Path
 ) -> None:
     samples = load_audio(sample_file, RATE)
@@ -199,9 +201,7 @@ def test_a_stream_is_judged_relative_to_a_baseline(
         assert event.confidence == pytest.approx(expected.max(), abs=1e-4)
 
 
-def test_what_is_unknown_of_a_voice_leaves_more_to_the_prior(
-    model: EmotionModel, sample_file: Path
-) -> None:
+def test_the_prior_counts_more_for_an_unknown_voice(model: EmotionModel, sample_file: Path) -> None:
     scores = {}
     for unknown in (0.0, 0.4):
         reference = FixedReference(np.array([0.3, -0.2, 0.1]), unknown=unknown)
@@ -221,12 +221,12 @@ def test_what_is_unknown_of_a_voice_leaves_more_to_the_prior(
 
 
 @pytest.mark.parametrize("vad", [True, False])
-def test_the_running_baseline_depends_on_the_samples_alone(
+def test_the_running_baseline_does_not_depend_on_block_sizes(
     model: EmotionModel, sample_file: Path, vad: bool
 ) -> None:
     samples = load_audio(sample_file, RATE)
 
-    def heard(block: int) -> list[Event]:
+    def segments(block: int) -> list[Event]:
         engine = Engine(model, ListenOptions(3.0, 0.5, vad))
         events: list[Event] = []
         for start in range(0, len(samples), block):
@@ -234,16 +234,14 @@ def test_the_running_baseline_depends_on_the_samples_alone(
         events += engine.finish()
         return [event for event in events if isinstance(event, SegmentEvent)]
 
-    expected = heard(len(samples))
+    expected = segments(len(samples))
     known = [event.baseline_seconds for event in expected if isinstance(event, LabelEvent)]
     assert known == sorted(known) and known[0] > 0.5
-    assert heard(517) == expected
+    assert segments(517) == expected
 
 
 @pytest.mark.corpus
-def test_people_who_read_plainly_are_told_that_they_are_neutral(
-    bundled_model: EmotionModel, shared_dir: Path
-) -> None:
+def test_plain_readers_are_neutral(bundled_model: EmotionModel, shared_dir: Path) -> None:
     clips = sorted((shared_dir / "librispeech").rglob("*.opus"))
     seconds: dict[str, float] = defaultdict(float)
     for clip in clips[::40]:
@@ -255,6 +253,6 @@ def test_people_who_read_plainly_are_told_that_they_are_neutral(
 
 
 @pytest.mark.parametrize("path", ["\ud800", "a\0b", "x" * 5000])
-def test_a_file_that_cannot_be_named_is_refused(path: str) -> None:
+def test_an_impossible_file_name_is_refused(path: str) -> None:
     with pytest.raises(BaselineError, match="cannot be read"):
         Baseline.load(path)

@@ -63,7 +63,7 @@ def judged(estimate: RunningBaseline, windows: list[tuple[np.ndarray, float]]) -
     return np.array(labels)
 
 
-def test_it_begins_at_the_population() -> None:
+def test_it_starts_at_the_population() -> None:
     estimate = RunningBaseline(HEAD)
     assert not estimate.shift.any() and estimate.seconds == 0
     estimate.update(np.ones(6), 0.0)  # A window without new speech tells nothing.
@@ -82,7 +82,7 @@ def test_an_odd_voice_becomes_ordinary(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_emotions_among_ordinary_turns_are_told_and_move_it_little(seed: int) -> None:
+def test_emotions_among_ordinary_turns_are_recognised_and_change_it_little(seed: int) -> None:
     voice = Voice(ODD, seed)
     estimate = RunningBaseline(HEAD)
     labels = voice.mixed(60)
@@ -95,7 +95,7 @@ def test_emotions_among_ordinary_turns_are_told_and_move_it_little(seed: int) ->
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("before", [0, 10])
 @pytest.mark.parametrize("emotion", [ANGER, SADNESS])
-def test_ten_minutes_of_one_emotion_are_not_swallowed(emotion: int, before: int, seed: int) -> None:
+def test_ten_minutes_of_one_emotion_keep_their_label(emotion: int, before: int, seed: int) -> None:
     voice = Voice(np.array([0.3, 0.1, -0.2, 0.2, -0.5, 0.1]), seed)
     estimate = RunningBaseline(HEAD)
     judged(estimate, voice.turns([NEUTRAL] * before))
@@ -120,7 +120,7 @@ def test_two_speakers_in_turn() -> None:
     assert (judged(estimate, windows) == NEUTRAL).mean() > without
 
 
-def test_hours_leave_it_bounded_and_able_to_learn() -> None:
+def test_it_stays_bounded_and_adapts_after_hours() -> None:
     estimate = RunningBaseline(HEAD)
     voice = Voice(ODD)
     for label in voice.mixed(2400, 0.9):  # Two hours of speech.
@@ -131,7 +131,7 @@ def test_hours_leave_it_bounded_and_able_to_learn() -> None:
     assert (found[20:] == NEUTRAL).mean() > 0.8
 
 
-def test_odd_windows_move_it_little() -> None:
+def test_outliers_change_it_little() -> None:
     estimate = RunningBaseline(HEAD)
     voice = Voice(ODD)
     judged(estimate, voice.turns([NEUTRAL] * 20))
@@ -144,7 +144,7 @@ def test_odd_windows_move_it_little() -> None:
     assert np.abs(estimate.shift - ODD).max() < 0.8
 
 
-def test_overlapping_windows_count_as_the_speech_that_they_bring() -> None:
+def test_overlapping_windows_count_only_their_new_speech() -> None:
     voice = Voice(ODD)
     turn = voice.turn(NEUTRAL)
     whole, parts = RunningBaseline(HEAD), RunningBaseline(HEAD)
@@ -156,7 +156,7 @@ def test_overlapping_windows_count_as_the_speech_that_they_bring() -> None:
 
 
 @pytest.mark.parametrize("labels", [["calm", "loud"], ["neutral", "anger"], ["neutral"]])
-def test_any_labels_do(labels: list[str]) -> None:
+def test_any_labels_work(labels: list[str]) -> None:
     n = len(labels)
     head = Head.from_json(
         {

@@ -53,14 +53,14 @@ def seconds_by_file() -> dict[str, set[float]]:
     return found
 
 
-def test_the_second_pass_hears_what_the_first_heard(folder: Path) -> None:
+def test_the_second_pass_reuses_the_outputs_of_the_first(folder: Path) -> None:
     model = EmotionModel.load(folder)
-    heard = FirstPass(model)
-    first = list(listen("talks/a/1.wav", model=model, emit="all", baseline=heard))
-    voice = voice_reference(model, [heard])
+    first_pass = FirstPass(model)
+    first = list(listen("talks/a/1.wav", model=model, emit="all", baseline=first_pass))
+    voice = voice_reference(model, [first_pass])
     assert np.abs(voice.shift).max() > 0.1
     again = list(listen("talks/a/1.wav", model=model, emit="all", baseline=voice))
-    second = SecondPass(model, heard)
+    second = SecondPass(model, first_pass)
     assert list(listen("talks/a/1.wav", model=second, emit="all", baseline=voice)) == again
     assert [e.type for e in first if e.type == "window"] == [
         e.type for e in again if e.type == "window"
@@ -86,11 +86,11 @@ def test_a_file_or_a_group_has_one_baseline(
     Path("talks/a/3.wav").write_bytes(Path("talks/a/2.wav").read_bytes())
     capfd.readouterr()
     assert analyse("--group-by", "folder") == 0
-    assert "Done already: 1 of 4 files." in capfd.readouterr().err
+    assert "Already done: 1 of 4 files." in capfd.readouterr().err
     assert len(seconds_by_file()["talks/a/1.wav"] - together["talks/a/1.wav"]) == 1
 
 
-def test_a_file_baseline_or_none_is_for_all_files(
+def test_a_baseline_file_or_off_applies_to_all_files(
     folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert analyse("--baseline", "off") == 0
@@ -115,7 +115,7 @@ def test_groups_are_named_by_folder_or_pattern() -> None:
     assert group_files(files, grouping(r"/s(\d)_")) == by_name
 
 
-def test_a_process_that_dies_costs_one_file_of_a_group(folder: Path, tmp_path: Path) -> None:
+def test_a_crash_fails_only_one_file_of_a_group(folder: Path, tmp_path: Path) -> None:
     files = ["talks/a/1.wav", "talks/a/2.wav"]
     finished: dict[str, str | None] = {}
     for report in analyse_files(
@@ -128,4 +128,4 @@ def test_a_process_that_dies_costs_one_file_of_a_group(folder: Path, tmp_path: P
             finished[report.file] = report.error
     assert sorted(finished) == files
     assert sorted(map(str, finished.values()))[0] == "None"
-    assert "died" in sorted(map(str, finished.values()))[1]
+    assert "crashed" in sorted(map(str, finished.values()))[1]

@@ -63,7 +63,7 @@ def odd_entries(talk: Path) -> Path:
     return folder
 
 
-def test_odd_entries_cost_only_themselves(odd_entries: Path) -> None:
+def test_odd_entries_fail_alone(odd_entries: Path) -> None:
     assert main(["analyse", "talks", "--output", "results.jsonl", "--jobs", "1"]) == 1
     assert closings("results.jsonl") == {
         "talks/a.wav": "file",
@@ -72,7 +72,7 @@ def test_odd_entries_cost_only_themselves(odd_entries: Path) -> None:
     }
 
 
-def test_odd_entries_that_are_named_are_told(odd_entries: Path) -> None:
+def test_odd_entries_given_by_name_are_reported(odd_entries: Path) -> None:
     named = [f"talks/{name}.wav" for name in ("pipe", "socket", "broken", "a")]
     assert main(["analyse", *named, "--output", "results.jsonl", "--jobs", "1"]) == 1
     found = closings("results.jsonl")
@@ -82,7 +82,7 @@ def test_odd_entries_that_are_named_are_told(odd_entries: Path) -> None:
         assert found[f"talks/{name}.wav"].startswith(reason)
 
 
-def test_a_folder_that_cannot_be_read_is_told(
+def test_an_unreadable_folder_is_reported(
     talk: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     locked = talk.parent / "locked"
@@ -105,7 +105,7 @@ def test_a_folder_that_cannot_be_read_is_told(
     assert error in capfd.readouterr().err.splitlines()
 
 
-def test_a_file_that_goes_during_the_run_costs_only_itself(
+def test_a_file_deleted_during_the_run_fails_alone(
     talk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copy(talk, "talks/b.wav")
@@ -149,7 +149,7 @@ def test_code_in_the_current_folder_is_not_run(talk: Path) -> None:
     assert [json.loads(line)["type"] for line in result.stdout.splitlines()][-1] == "file"
 
 
-def test_standard_output_gets_the_results_without_output(
+def test_without_output_results_go_to_standard_output(
     talk: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     Path("talks/text.wav").write_text("no sound")
@@ -162,7 +162,7 @@ def test_standard_output_gets_the_results_without_output(
     assert [row["type"] for row in found] == ["analysis", "segment", "file", "error"]
 
 
-def test_a_reader_of_the_results_may_go_away(talk: Path) -> None:
+def test_a_closed_pipe_is_not_an_error(talk: Path) -> None:
     for number in range(4):
         shutil.copy(talk, f"talks/{number}.wav")
     line = f"{sys.executable} -m emo_listen.cli analyse talks --jobs 1 | head -n 1"
@@ -186,7 +186,7 @@ def test_a_file_by_two_names_is_one_row(talk: Path, tmp_path: Path) -> None:
     first = Path("results.csv").read_bytes()
     assert main(["analyse", str(talk.resolve()), *command]) == 0
     assert Path("results.csv").read_bytes() == first
-    # Where it has changed, it takes the place of what it was, under its new name.
+    # Once changed, it replaces its old row under the new name.
     os.utime(talk, (0, 0))
     assert main(["analyse", str(talk.resolve()), *command]) == 0
     assert main(["analyse", str(talk.resolve()), *command]) == 0
@@ -195,7 +195,7 @@ def test_a_file_by_two_names_is_one_row(talk: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("output", ["results.csv", "results.jsonl", "database"])
-def test_a_file_since_deleted_leaves_the_results(
+def test_deleted_files_are_removed_from_the_results(
     talk: Path, output: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     Path("others").mkdir()
@@ -206,7 +206,7 @@ def test_a_file_since_deleted_leaves_the_results(
     Path("talks/b.wav").unlink()
     shutil.rmtree("others")  # As if it were on a disk that is not there for now.
     assert main(command) == 0
-    assert "Left out: 1 files that are no longer there." in capfd.readouterr().err
+    assert "Deleted files removed from the results: 1" in capfd.readouterr().err
     if output == "database":
         files = set(audformat.Database.load(output)["emotion"].files)
     elif output == "results.csv":
@@ -226,7 +226,7 @@ def test_names_that_are_not_utf_8_are_written(
     for output in ("results.jsonl", "results.csv", "database"):
         assert main(["analyse", "talks", "--output", output, "--jobs", "1"]) == 1
         assert main(["analyse", "talks", "--output", output, "--jobs", "1"]) == 1
-        assert "Done already: 1 of 2 files." in capfd.readouterr().err
+        assert "Already done: 1 of 2 files." in capfd.readouterr().err
     assert name in closings("results.jsonl")
     assert b"\ntalks/caf\xe9.wav,0" in Path("results.csv").read_bytes()
     table = audformat.Database.load("database")["emotion"]
@@ -235,7 +235,7 @@ def test_names_that_are_not_utf_8_are_written(
     assert '"talks/caf\\udce9.wav"' in capfd.readouterr().out
 
 
-def test_a_full_disk_is_no_fault_of_the_file(talk: Path, tmp_path: Path) -> None:
+def test_a_write_error_is_not_blamed_on_the_sound_file(talk: Path, tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir()
     reports = workers.analyse_files(
         [[str(talk)]], model=None, options=ListenOptions(), jobs=1, folder=tmp_path / "absent"
@@ -244,7 +244,7 @@ def test_a_full_disk_is_no_fault_of_the_file(talk: Path, tmp_path: Path) -> None
         list(reports)
 
 
-def test_a_process_that_stalls_costs_one_file(
+def test_a_stalled_process_fails_only_one_file(
     talk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = [str(shutil.copy(talk, f"talks/{number}.wav")) for number in range(2)]
@@ -261,4 +261,4 @@ def test_a_process_that_stalls_costs_one_file(
             monkeypatch.setattr(workers, "STALLED_SECONDS", 0.1)
         if errors:
             monkeypatch.setattr(workers, "STALLED_SECONDS", 100.0)
-    assert errors == {files[0]: "nothing came of it for 0 s", files[1]: None}
+    assert errors == {files[0]: "no progress for 0 s", files[1]: None}

@@ -68,13 +68,13 @@ def test_a_microphone_must_deliver_sound(sample_file: Path, tmp_path: Path) -> N
         silent = json.loads(microphone.run(*command).stdout)
         play = ["sh", "-c", 'while paplay --device=virt "$0"; do :; done', str(voice)]
         with subprocess.Popen(play, env=microphone.capture().environment):
-            heard = microphone.run(*command)
+            with_sound = microphone.run(*command)
             microphone.kill()  # Which ends the playing, too.
     (finding,) = (f for f in silent["findings"] if f["topic"] == "microphone")
     assert (silent["can_listen"], finding["ok"]) == (False, False)
     assert "unmute it" in finding["mend"]
-    report = json.loads(heard.stdout)
-    assert (heard.returncode, report["can_listen"]) == (0, True)
+    report = json.loads(with_sound.stdout)
+    assert (with_sound.returncode, report["can_listen"]) == (0, True)
 
 
 def test_a_damaged_model_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,7 +50,7 @@ def enroll(output: Path, folder: Path, *files: Path) -> int:
     )
 
 
-def test_what_is_enrolled_is_what_labels_are_relative_to(
+def test_labels_are_relative_to_the_enrolled_baseline(
     folder: Path, output: Path, sample_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert enroll(output, folder, sample_file, sample_file) == 0
@@ -58,15 +58,15 @@ def test_what_is_enrolled_is_what_labels_are_relative_to(
     errors = capsys.readouterr().err.splitlines()
     assert errors == [f"Baseline from {baseline.seconds:.1f} s of speech written to {output}"]
     assert baseline.seconds > 20
-    # What a listener hears of the speech, not the silence between.
+    # Only the speech counts, not the silence in between.
     model = EmotionModel.load(folder)
     samples = load_audio(sample_file, RATE)
-    heard = [
+    embeddings = [
         model.embed(samples[round(event.start * RATE) : round(event.end * RATE)], RATE)
         for event in listen(sample_file, model=model, emit="windows")
         if isinstance(event, WindowEvent)
     ]
-    np.testing.assert_allclose(baseline.embedding, np.mean(heard, axis=0), atol=0.2)
+    np.testing.assert_allclose(baseline.embedding, np.mean(embeddings, axis=0), atol=0.2)
     command = ["--device", str(sample_file), "--model", str(folder), "--baseline", str(output)]
     assert main(command) == 0
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -75,7 +75,7 @@ def test_what_is_enrolled_is_what_labels_are_relative_to(
     assert Baseline.load(output).seconds < 20
 
 
-def test_too_little_speech_is_told_and_nothing_written(
+def test_too_little_speech_is_an_error_and_writes_nothing(
     folder: Path, output: Path, voice: np.ndarray, capsys: pytest.CaptureFixture[str]
 ) -> None:
     short = output.with_name("short.wav")
@@ -97,7 +97,7 @@ def test_too_little_speech_is_told_and_nothing_written(
         (lambda voice: np.tile(voice * 20, 2), "sounded like anger"),
     ],
 )
-def test_speech_that_is_not_ordinary_is_told(
+def test_speech_that_is_not_ordinary_gets_a_warning(
     folder: Path,
     output: Path,
     voice: np.ndarray,
@@ -112,7 +112,7 @@ def test_speech_that_is_not_ordinary_is_told(
     assert output.exists()
 
 
-def test_a_place_that_cannot_be_written_is_refused_before_anybody_speaks(
+def test_an_unusable_output_is_refused_before_recording(
     folder: Path, output: Path, sample_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output.write_text("a diary")
@@ -126,7 +126,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_anybody_speaks(
     assert output.read_text() == "a diary"
 
 
-def test_a_model_without_a_head_cannot_be_enrolled_with(
+def test_a_model_without_a_head_cannot_enroll(
     folder: Path, output: Path, sample_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = json.loads((folder / "emo_listen.json").read_text())
@@ -140,10 +140,10 @@ def test_a_model_without_a_head_cannot_be_enrolled_with(
 
 
 @pytest.mark.audio_device
-def test_a_microphone_is_heard_until_there_is_enough(
+def test_a_microphone_is_recorded_until_there_is_enough(
     folder: Path, output: Path, voice: np.ndarray
 ) -> None:
-    # The real command, asking for less speech than it does, so that this takes seconds.
+    # The real command with a lower target, so that the test takes seconds.
     code = (
         "import sys; from emo_listen import cli; from emo_listen.commands import enroll\n"
         "enroll.TARGET_SECONDS = 2.0; enroll.MIN_SECONDS = 1.0\n"

@@ -29,16 +29,16 @@ from emo_listen.commands import analyse
         (["--websocket", "8765 "], "is not a port or HOST:PORT"),
     ],
 )
-def test_what_is_out_of_range_is_refused(
+def test_values_out_of_range_are_refused(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.parse_args(arguments)
     assert ended.value.code == 2
-    told = capsys.readouterr().err.splitlines()[-1]
-    assert f"argument {arguments[0]}: " in told
-    assert message in told
-    assert len(told) < 150
+    message_line = capsys.readouterr().err.splitlines()[-1]
+    assert f"argument {arguments[0]}: " in message_line
+    assert message in message_line
+    assert len(message_line) < 150
 
 
 def test_the_number_of_processes_has_a_range(capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,5 +56,5 @@ def test_the_number_of_processes_has_a_range(capsys: pytest.CaptureFixture[str])
         ("[::1]:65535", ("::1", 65535)),
     ],
 )
-def test_addresses_are_read(text: str, address: tuple[str, int]) -> None:
+def test_addresses_are_parsed(text: str, address: tuple[str, int]) -> None:
     assert cli.parse_args(["--websocket", text]).websocket == address

@@ -52,12 +52,12 @@ def load_with(folder: Path, name: str, content: str) -> EmotionModel:
         ],
     ],
 )
-def test_a_value_that_cannot_be_used_is_named(tmp_path: Path, name: str, values: dict) -> None:
+def test_an_unusable_value_is_reported(tmp_path: Path, name: str, values: dict) -> None:
     field = next(iter(set(values) - {"conv_stride"} - ({"id2label"} if len(values) > 1 else set())))
-    with pytest.raises(ModelError, match=f"{name}.*{field}") as told:
+    with pytest.raises(ModelError, match=f"{name}.*{field}") as raised:
         load_with(tmp_path / "any", name, json.dumps(values))
-    assert len(str(told.value)) < 300
-    assert str(told.value).isprintable()
+    assert len(str(raised.value)) < 300
+    assert str(raised.value).isprintable()
 
 
 @pytest.mark.parametrize("name", [SETTINGS, CONFIG, PREPROCESSOR])
@@ -75,15 +75,13 @@ def test_a_value_that_cannot_be_used_is_named(tmp_path: Path, name: str, values:
         ("", "cannot be used"),
     ],
 )
-def test_json_that_cannot_be_read_is_named(
-    tmp_path: Path, name: str, content: str, reason: str
-) -> None:
+def test_unreadable_json_is_reported(tmp_path: Path, name: str, content: str, reason: str) -> None:
     with pytest.raises(ModelError, match=f"{name}.*{reason}"):
         load_with(tmp_path / "any", name, content)
 
 
 @pytest.mark.parametrize("name", [SETTINGS, CONFIG, PREPROCESSOR])
-def test_a_pipe_or_folder_instead_of_json_is_named(tmp_path: Path, name: str) -> None:
+def test_a_pipe_or_folder_instead_of_json_is_refused(tmp_path: Path, name: str) -> None:
     folder = write_model(tmp_path / "any")
     (folder / name).unlink(missing_ok=True)
     os.mkfifo(folder / name)
@@ -96,16 +94,14 @@ def test_a_pipe_or_folder_instead_of_json_is_named(tmp_path: Path, name: str) ->
 
 
 @pytest.mark.parametrize("problem_type", ["regression", "multi_label_classification", 3])
-def test_labels_that_do_not_exclude_each_other_are_refused(
-    tmp_path: Path, problem_type: Any
-) -> None:
+def test_multi_label_models_are_refused(tmp_path: Path, problem_type: Any) -> None:
     with pytest.raises(ModelError, match="problem_type is"):
         load_with(
             tmp_path / "any", CONFIG, json.dumps({**TWO_LABELS, "problem_type": problem_type})
         )
 
 
-def test_what_transformers_writes_is_read(tmp_path: Path) -> None:
+def test_files_written_by_transformers_are_read(tmp_path: Path) -> None:
     values = {
         **TWO_LABELS,
         "problem_type": "single_label_classification",
@@ -117,13 +113,13 @@ def test_what_transformers_writes_is_read(tmp_path: Path) -> None:
     assert ModelConfig.read(tmp_path) == ModelConfig(["calm", "loud"], 8000, False, 400)
 
 
-def test_a_folder_that_cannot_be_named_is_refused() -> None:
+def test_an_impossible_folder_name_is_refused() -> None:
     for path in ("x" * 5000, "a\0b"):
         with pytest.raises(ModelError):
             EmotionModel.load(path)
 
 
-def test_scores_that_are_no_number_are_written_as_null(tmp_path: Path) -> None:
+def test_scores_that_are_not_finite_are_written_as_null(tmp_path: Path) -> None:
     scores = {"test": {"uar": float("nan"), "recall": [float("inf"), 0.5]}}
     ModelSettings(scores=scores).write(tmp_path)
     assert ModelSettings.read(tmp_path).scores == {"test": {"uar": None, "recall": [None, 0.5]}}

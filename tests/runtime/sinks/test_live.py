@@ -66,7 +66,7 @@ def drawn(state: LiveState, width: int = 80, height: int = 24, stalled: float = 
     return console.export_text().splitlines()
 
 
-def test_somebody_speaks() -> None:
+def test_speech_is_shown() -> None:
     lines = drawn(after(status(750.0), provisional(749.1, 751.0), status(751.5)))
     assert len(lines) == 10
     assert lines[0].startswith(TITLE) and lines[0].endswith(" 0:12:31")
@@ -80,7 +80,7 @@ def test_somebody_speaks() -> None:
     assert lines[9].startswith("latency 31 ms  load 6%  overflows 0  gaps 0")
 
 
-def test_nobody_speaks_and_nothing_is_claimed() -> None:
+def test_without_speech_no_label_is_shown() -> None:
     lines = drawn(after(provisional(0, 2), segment(0, 2), status(3.0, speech=False)))
     assert "○ no speech" in lines[1]
     assert lines[2].split() == ["now", "-"]
@@ -91,14 +91,14 @@ def test_nobody_speaks_and_nothing_is_claimed() -> None:
     assert lines[6].endswith("71%")
 
 
-def test_before_the_first_label_the_view_says_that_it_listens() -> None:
+def test_the_view_says_listening_before_the_first_label() -> None:
     assert drawn(after(status(0.3)))[2].split() == ["now", "listening…"]
     # Also of the next turn.
     events = (status(0.3), provisional(0, 2), segment(0, 2), status(3.0, speech=False), status(4.0))
     assert drawn(after(*events))[2].split() == ["now", "listening…"]
 
 
-def test_windows_move_the_bars() -> None:
+def test_windows_update_the_bars() -> None:
     window = WindowEvent(
         start=0,
         end=3,
@@ -110,7 +110,7 @@ def test_windows_move_the_bars() -> None:
     assert lines[3].endswith("50%") and lines[6].endswith("26%")
 
 
-def test_the_baseline_is_shown_once_it_rests_on_speech() -> None:
+def test_the_baseline_is_shown_once_it_has_speech() -> None:
     assert "baseline" not in drawn(after(status(3.0), provisional(0, 2)))[-1]
     known = dataclasses.replace(provisional(0, 2), baseline_seconds=41.6)
     assert "  baseline 42 s  " in drawn(after(status(3.0), known, status(3.1)))[-1]
@@ -131,7 +131,7 @@ def test_losses_and_warnings_are_shown() -> None:
     assert len(drawn(state.after(status(30.0)))) == len(lines) - 1  # Warnings pass.
 
 
-def test_a_silent_source_is_told() -> None:
+def test_a_stalled_source_is_shown() -> None:
     assert "waiting for sound" in drawn(LiveState())[1]
     assert "no sound" not in drawn(after(status(1.0)), stalled=STALLED_SECONDS)[1]
     assert "no sound for 4 s" in drawn(after(status(1.0)), stalled=4.2)[1]
@@ -139,7 +139,7 @@ def test_a_silent_source_is_told() -> None:
 
 @pytest.mark.parametrize("width", [200, 80, 60, 40, 24])
 @pytest.mark.parametrize("height", [50, 24, 10])
-def test_every_size_of_terminal_has_room(width: int, height: int) -> None:
+def test_the_view_fits_every_terminal_size(width: int, height: int) -> None:
     warning = WarningEvent(time=750.0, seconds=12.0, reason="silent")
     gap = GapEvent(time=700.0, seconds=3.2, reason="device")
     lines = drawn(after(status(750.0), provisional(700, 750), gap, warning), width, height)
@@ -149,7 +149,7 @@ def test_every_size_of_terminal_has_room(width: int, height: int) -> None:
     assert len(lines) == (11 if height >= 24 else 5)
 
 
-def test_a_terminal_keeps_segments_and_its_cursor(
+def test_segments_and_the_cursor_stay_on_the_terminal(
     bundled_model: EmotionModel, sample_file: Path
 ) -> None:
     segments = [e for e in listen(sample_file, model=bundled_model) if e.type == "segment"]
@@ -175,7 +175,7 @@ def test_a_terminal_keeps_segments_and_its_cursor(
 
 
 @pytest.mark.audio_device
-def test_a_microphone_that_is_lost_leaves_the_view_whole(sample_file: Path, tmp_path: Path) -> None:
+def test_the_view_survives_a_lost_microphone(sample_file: Path, tmp_path: Path) -> None:
     voice = tmp_path / "voice.wav"
     soundfile.write(voice, load_audio(sample_file, RATE)[: 6 * RATE], RATE)
     with VirtualMicrophone() as microphone:

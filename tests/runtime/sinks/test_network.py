@@ -53,7 +53,9 @@ def test_every_client_gets_every_event(server: WebsocketSink) -> None:
                 connection.recv(timeout=60)
 
 
-def test_a_slow_client_loses_the_oldest_and_is_told(server: WebsocketSink) -> None:
+def test_a_slow_client_loses_the_oldest_messages_and_gets_their_number(
+    server: WebsocketSink,
+) -> None:
     total = 30_000
     # The kernel keeps little for a client that does not read.
     slow_socket = socket.socket()
@@ -87,7 +89,9 @@ def test_a_slow_client_loses_the_oldest_and_is_told(server: WebsocketSink) -> No
     assert [row["start"] for row in rows] == list(range(total))
 
 
-def test_a_client_that_never_reads_holds_up_neither_sound_nor_end(server: WebsocketSink) -> None:
+def test_a_client_that_never_reads_delays_neither_writing_nor_closing(
+    server: WebsocketSink,
+) -> None:
     with client(server, max_queue=1, close_timeout=1) as stuck:
         for start in range(50_000):
             server.write(window(start))
@@ -95,7 +99,7 @@ def test_a_client_that_never_reads_holds_up_neither_sound_nor_end(server: Websoc
         assert stuck.recv(timeout=60)
 
 
-def test_clients_may_come_and_go(server: WebsocketSink) -> None:
+def test_clients_can_connect_and_disconnect(server: WebsocketSink) -> None:
     with client(server):
         pass
     with client(server) as left, client(server) as stays:
@@ -116,7 +120,7 @@ def test_clients_may_come_and_go(server: WebsocketSink) -> None:
         ("null", False),
     ],
 )
-def test_only_pages_of_this_machine_are_served(
+def test_only_pages_from_this_machine_are_accepted(
     server: WebsocketSink, origin: str, served: bool
 ) -> None:
     if served:
@@ -127,7 +131,7 @@ def test_only_pages_of_this_machine_are_served(
             pass
 
 
-def test_a_port_in_use_is_named(server: WebsocketSink, sample_file: Path) -> None:
+def test_a_port_in_use_is_reported(server: WebsocketSink, sample_file: Path) -> None:
     with pytest.raises(OutputError, match=f"127.0.0.1:{server.port} "):
         WebsocketSink("127.0.0.1", server.port)
     assert main(["--device", str(sample_file), "--websocket", str(server.port)]) == 2
@@ -174,7 +178,7 @@ def test_osc_has_its_documented_addresses(receiver: socket.socket) -> None:
     sink.close()
 
 
-def test_the_command_sends_what_is_heard(
+def test_the_command_sends_osc(
     receiver: socket.socket, sample_file: Path, bundled_model: EmotionModel
 ) -> None:
     port = receiver.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Sinks write what the listener heard: lines, records, tables, a database, a picture."""
+"""Sinks write events as lines, records, tables, a database and a picture."""
 
 from __future__ import annotations
 
@@ -43,31 +43,31 @@ STATUS = StatusEvent(time=1.0, level=-30.0, speech=True, load=0.1, latency=0.03)
 
 
 @pytest.fixture(scope="module")
-def heard(bundled_model: EmotionModel, sample_file: Path) -> list[Event]:
-    """What the engine says of the sample, windows and all."""
+def events_of_sample(bundled_model: EmotionModel, sample_file: Path) -> list[Event]:
+    """All events of the sample."""
     return list(listen(sample_file, model=bundled_model, emit="all"))
 
 
 @pytest.fixture(scope="module")
-def segments(heard: list[Event]) -> list[SegmentEvent]:
-    return [event for event in heard if isinstance(event, SegmentEvent)]
+def segments(events_of_sample: list[Event]) -> list[SegmentEvent]:
+    return [event for event in events_of_sample if isinstance(event, SegmentEvent)]
 
 
-def test_json_lines_hold_every_field(heard: list[Event]) -> None:
+def test_json_lines_contain_every_field(events_of_sample: list[Event]) -> None:
     stream = io.StringIO()
     sink = JsonLinesSink(stream)
-    for event in [*heard, GAP, WARNING]:
+    for event in [*events_of_sample, GAP, WARNING]:
         sink.write(event)
     rows = [json.loads(line) for line in stream.getvalue().splitlines()]
-    assert rows == [dataclasses.asdict(event) for event in [*heard, GAP, WARNING]]
+    assert rows == [dataclasses.asdict(event) for event in [*events_of_sample, GAP, WARNING]]
     assert all(next(iter(row)) == "type" for row in rows)
 
 
-def test_text_leaves_out_what_is_provisional(heard: list[Event]) -> None:
+def test_text_omits_provisional_labels(events_of_sample: list[Event]) -> None:
     stream = io.StringIO()
     sink = TextSink(stream, ["anger", "uncertain"])
-    final = [e for e in heard if not isinstance(e, ProvisionalEvent)]
-    for event in [*heard, GAP, WARNING]:
+    final = [e for e in events_of_sample if not isinstance(e, ProvisionalEvent)]
+    for event in [*events_of_sample, GAP, WARNING]:
         sink.write(event)
     lines = stream.getvalue().splitlines()
     assert len(lines) == len(final) + 2
@@ -76,11 +76,11 @@ def test_text_leaves_out_what_is_provisional(heard: list[Event]) -> None:
 
 
 def test_csv_has_a_row_for_each_segment(
-    heard: list[Event], segments: list[SegmentEvent], bundled_model: EmotionModel
+    events_of_sample: list[Event], segments: list[SegmentEvent], bundled_model: EmotionModel
 ) -> None:
     stream = io.StringIO()
     sink = CsvSink(stream, bundled_model.labels)
-    for event in [*heard, GAP]:
+    for event in [*events_of_sample, GAP]:
         if event.type in EVENT_TYPES["segments"]:
             sink.write(event)
     rows = list(csv.DictReader(io.StringIO(stream.getvalue())))
@@ -99,10 +99,10 @@ def test_a_record_is_appended_to_and_never_overwritten(
     for number in range(2):
         sink = RecordSink(path, source=f"source {number}", model="model")
         sink.write(segments[number])
-        # At once, and not when the sink is closed.
+        # Immediately, not only when the sink is closed.
         assert json.loads(path.read_text().splitlines()[-1])["start"] == segments[number].start
         sink.close()
-    # A loss of power may cut a line short: the next session begins on a line of its own.
+    # A power failure may cut a line short: the next session starts on a new line.
     path.write_bytes(path.read_bytes() + b'{"type": "segm')
     RecordSink(path, source="source 2", model="model").close()
     lines = path.read_text().splitlines()
@@ -122,13 +122,15 @@ def test_a_record_is_appended_to_and_never_overwritten(
         ([], "segments"),
     ],
 )
-def test_each_sink_gets_its_event_types(heard: list[Event], wanted: list, emit: str) -> None:
+def test_each_sink_gets_its_event_types(
+    events_of_sample: list[Event], wanted: list, emit: str
+) -> None:
     streams = [io.StringIO() for _ in wanted]
     with SinkGroup() as sinks:
         for stream, choice in zip(streams, wanted, strict=True):
             sinks.add(JsonLinesSink(stream), EVENT_TYPES[choice])
         assert (sinks.emit, sinks.status) == (emit, False)
-        for event in [*heard, GAP, STATUS]:
+        for event in [*events_of_sample, GAP, STATUS]:
             sinks.write(event)
     for stream, choice in zip(streams, wanted, strict=True):
         types = {json.loads(line)["type"] for line in stream.getvalue().splitlines()}
@@ -215,7 +217,7 @@ def test_audformat_can_be_loaded(
         assert {label: row[label] for label in segment.scores} == pytest.approx(segment.scores)
 
 
-def test_a_file_goes_into_audformat_by_the_command(tmp_path: Path, sample_file: Path) -> None:
+def test_the_command_writes_audformat(tmp_path: Path, sample_file: Path) -> None:
     folder = tmp_path / "db"
     arguments = ["--device", str(sample_file), "--format", "audformat", "--output", str(folder)]
     assert main(arguments) == 0
@@ -227,7 +229,7 @@ def test_a_file_goes_into_audformat_by_the_command(tmp_path: Path, sample_file: 
 
 @pytest.mark.parametrize("rate", [8000, 44100])
 @pytest.mark.parametrize("seconds", [0.001, 5, 30.3])
-def test_the_envelope_holds_every_peak(tmp_path: Path, rate: int, seconds: float) -> None:
+def test_the_envelope_contains_every_peak(tmp_path: Path, rate: int, seconds: float) -> None:
     samples = np.random.default_rng(0).uniform(-0.5, 0.5, round(seconds * rate))
     samples[len(samples) // 3] = 0.9
     samples[-1] = -0.9
@@ -255,11 +257,11 @@ def test_a_timeline_has_the_colours_of_its_segments(
     assert not {RGB[label] for label in ("fear", "sadness") if label not in present} & drawn
 
 
-def test_a_picture_that_cannot_be_written_is_named(tmp_path: Path, sample_file: Path) -> None:
+def test_an_unwritable_picture_is_reported(tmp_path: Path, sample_file: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         plot_timeline(sample_file, [], tmp_path / "absent" / "out.png")
 
 
-def test_a_missing_extra_is_named() -> None:
+def test_a_missing_extra_is_reported() -> None:
     with pytest.raises(MissingExtraError, match=r"pip install 'emo-listen\[plot\]'"):
         import_extra("plot", "no_such_module")
