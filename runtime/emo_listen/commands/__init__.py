@@ -1,1 +1,1 @@
-"""What the commands of the terminal do, but for listening itself."""
+"""The subcommands of `emo-listen`, and the options and outputs that it shares with them."""

@@ -147,4 +147,4 @@ def check_extras() -> Iterator[Finding]:
     found = [extra for extra, installed in extras.items() if installed]
     missing = [extra for extra, installed in extras.items() if not installed]
     advice = f"pip install 'emo-listen[{','.join(missing)}]' (optional)" if missing else None
-    yield Finding("extras", ", ".join(found) or "none", mend=advice)
+    yield Finding("extras", ", ".join(found) or "none", advice=advice)

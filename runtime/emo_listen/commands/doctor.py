@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import platform
 from collections.abc import Iterator, Sequence
@@ -44,7 +43,9 @@ def run(args: argparse.Namespace) -> int:
         findings += checks.check_extras()
     can_listen = all(finding.ok for finding in findings)
     if args.json:
-        rows = [dataclasses.asdict(finding) for finding in findings]
+        rows = [
+            {"topic": f.topic, "found": f.found, "ok": f.ok, "mend": f.advice} for f in findings
+        ]
         print(json.dumps({"can_listen": can_listen, "findings": rows}, indent=2))
     else:
         _print(findings, can_listen)
@@ -61,11 +62,11 @@ def _print(findings: list[Finding], can_listen: bool) -> None:
         mark = "[green]ok[/]" if finding.ok else "[red]no[/]"
         table.add_row(finding.topic, mark, finding.found.replace("[", r"\["))
     console.print(table)
-    advice = [finding for finding in findings if finding.mend]
-    if advice:
+    advised = [finding for finding in findings if finding.advice]
+    if advised:
         console.print("\nTo do:", style="bold")
-    for finding in advice:
-        console.print(f"- {finding.topic}: {finding.mend}", markup=False, soft_wrap=True)
+    for finding in advised:
+        console.print(f"- {finding.topic}: {finding.advice}", markup=False, soft_wrap=True)
     verdict = "emo-listen can listen." if can_listen else "emo-listen cannot listen yet."
     console.print(f"\n{verdict}", style="bold green" if can_listen else "bold red")
 

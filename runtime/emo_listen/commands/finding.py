@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """One result; its fields are keys of `doctor --json`."""
+    """One result."""
 
     topic: str
     """What was checked."""
@@ -18,5 +18,5 @@ class Finding:
     ok: bool = True
     """Whether it allows listening to the microphone."""
 
-    mend: str | None = None
+    advice: str | None = None
     """What to do about it, if anything."""

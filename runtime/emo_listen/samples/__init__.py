@@ -1,8 +1,8 @@
-"""Sound that the package brings."""
+"""The bundled sound."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 SAMPLE = Path(__file__).parent / "demo.ogg"
-"""A synthetic voice; `runtime/make_sample.py` in the clone makes it."""
+"""A synthetic voice, made by `runtime/make_sample.py` of the clone."""

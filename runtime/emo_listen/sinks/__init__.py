@@ -1,1 +1,1 @@
-"""Where events go: lines, a live view, files, clients on the network."""
+"""Sinks, which receive events: lines, a live view, files, network clients."""
