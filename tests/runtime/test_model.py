@@ -20,54 +20,13 @@ from emo_listen.errors import AudioInputError, ModelError
 from emo_listen.model import BUNDLED_MODEL, normalize
 from emo_listen.model_folder.config import receptive_field
 from emo_listen.model_folder.onnx_file import check_network
+from tests.support.tiny_models import write_model
 
 
 @pytest.fixture
 def model_copy(tmp_path: Path) -> Path:
     """A copy of the bundled model to be damaged."""
     return Path(shutil.copytree(BUNDLED_MODEL, tmp_path / "model"))
-
-
-def write_model(folder: Path, *, n_logits: int = 2, masked: bool = False) -> Path:
-    """A network of two statistics of the sound, in the hub's layout and with its signature.
-
-    Logits: the mean of the samples, and ten times their mean absolute value (divided by the
-    number of samples in the attention mask where `masked`).
-    """
-    shape = ["batch_size", "sequence_length"]
-    inputs = [helper.make_tensor_value_info("input_values", TensorProto.FLOAT, shape)]
-    nodes = [
-        helper.make_node("Abs", ["input_values"], ["magnitude"]),
-        helper.make_node("ReduceMean", ["input_values"], ["mean"], axes=[1], keepdims=1),
-        helper.make_node("ReduceMean", ["magnitude"], ["loudness"], axes=[1], keepdims=1),
-        helper.make_node("Mul", ["loudness", "ten"], ["loud"]),
-    ]
-    parts = ["mean", "loud"]
-    if masked:
-        inputs.append(helper.make_tensor_value_info("attention_mask", TensorProto.INT64, shape))
-        nodes += [
-            helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
-            helper.make_node("ReduceMean", ["mask"], ["heard"], axes=[1], keepdims=1),
-            helper.make_node("Mul", ["loud", "heard"], ["loud_heard"]),
-        ]
-        parts = ["mean", "loud_heard"]
-    nodes.append(helper.make_node("Concat", (parts * n_logits)[:n_logits], ["logits"], axis=1))
-    graph = helper.make_graph(
-        nodes,
-        "statistics",
-        inputs,
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch_size", n_logits])],
-        [numpy_helper.from_array(np.array([10], np.float32), "ten")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    model.ir_version = 8
-    (folder / "onnx").mkdir(parents=True)
-    onnx.save(model, folder / "onnx" / "model.onnx")
-    (folder / "config.json").write_text(json.dumps({"id2label": {"0": "calm", "1": "loud"}}))
-    (folder / "preprocessor_config.json").write_text(
-        json.dumps({"do_normalize": False, "sampling_rate": 8000})
-    )
-    return folder
 
 
 def test_scores_are_probabilities(bundled_model: EmotionModel, sample_file: Path) -> None:

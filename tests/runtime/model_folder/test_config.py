@@ -13,7 +13,7 @@ from emo_listen import EmotionModel
 from emo_listen.errors import ModelError
 from emo_listen.model_folder.config import ModelConfig
 from emo_listen.model_settings import ModelSettings
-from tests.runtime.test_model import write_model
+from tests.support.tiny_models import write_model
 
 SETTINGS, CONFIG, PREPROCESSOR = "emo_listen.json", "config.json", "preprocessor_config.json"
 UNUSABLE: list[Any] = ["3", None, True, [], {}, 0, -1, 1e308]
