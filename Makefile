@@ -14,9 +14,8 @@ SOURCES := pyproject.toml $(shell find runtime/emo_listen -type f -not -name '*.
 # For tests, on Debian and Ubuntu: a virtual microphone, an MQTT broker, a trace of system calls.
 PACKAGES := libasound2-plugins libportaudio2 mosquitto pulseaudio pulseaudio-utils strace iproute2
 
-# What a device can install, and the tests that need nothing else.
+# Tests that need only what a device can install.
 OLDEST := .venv-oldest
-RUNTIME_EXTRAS := websocket,osc,plot,audformat,media
 RUNTIME_TESTS := tests/runtime tests/test_examples.py --ignore tests/runtime/test_model.py \
 	--ignore tests/runtime/test_accuracy.py --deselect \
 	tests/runtime/test_privacy.py::test_a_script_of_the_clone_leaves_nothing_in_the_home
@@ -85,7 +84,7 @@ $(OLDEST)/installed: pyproject.toml tests/support/oldest.py
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/python tests/support/oldest.py > $(OLDEST)/constraints.txt
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check \
-		--constraint $(OLDEST)/constraints.txt --editable '.[$(RUNTIME_EXTRAS)]' pytest pyte onnx
+		--constraint $(OLDEST)/constraints.txt --editable '.[test-runtime]'
 	@touch $@
 
 packages:
