@@ -62,7 +62,7 @@ from train.corpus.places import DATA_HELP, need_corpus
 from train.corpus.recordings import Clip, check_labels, load_clips
 from train.corpus.splits import SPLITS
 from train.evaluation.calibration import Answers, reliability
-from train.evaluation.hearing import hear
+from train.evaluation.listening import predict_streams
 from train.report.plots import plot_confusion, plot_reliability
 
 
@@ -203,7 +203,7 @@ def score_heard(model: EmotionModel, clips: list[Clip], window: float) -> list[d
         `figures.figures` gives.
     """
     settings = model.settings
-    heard = hear(model, clips, window)
+    heard = predict_streams(model, clips, window)
     rows = []
     for kind, answers in (("windows", heard.windows), ("segments", heard.segments)):
         calibrated = replace(answers, logits=answers.logits / settings.temperature)

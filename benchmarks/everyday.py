@@ -58,7 +58,7 @@ from emo_listen.errors import CorpusError
 from emo_listen.model_settings import UNCERTAIN
 from train.corpus.recordings import load_clips
 from train.corpus.sound_files import audio_files
-from train.evaluation.hearing import events_of
+from train.evaluation.listening import events_of
 from train.evaluation.streams import streams_of_speakers
 
 FALSE = "false_emotion"

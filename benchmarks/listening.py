@@ -42,7 +42,7 @@ from tqdm import tqdm
 
 from benchmarks.common.command import add_model, run_benchmark
 from benchmarks.common.material import add_baseline, add_data, add_librispeech, add_noise, add_split
-from benchmarks.common.noises import TEST_FOLDS, Noise, load_noises
+from benchmarks.common.noises import Noise, load_noises
 from benchmarks.common.timing import machine, print_machine
 from benchmarks.conversations.compose import compose
 from benchmarks.conversations.ordinary import Alarms, alarms, compose_ordinary
@@ -55,6 +55,7 @@ from emo_listen import EmotionModel, SegmentEvent, WindowEvent
 from emo_listen.engine import Engine, ListenOptions
 from emo_listen.events import Emit, Event, LabelEvent, ProvisionalEvent
 from emo_listen.model_settings import UNCERTAIN
+from train.corpus.esc_10 import TEST_FOLDS
 from train.corpus.places import need_corpus
 from train.corpus.recordings import load_clips
 from train.evaluation.streams import Stream, Turn

@@ -43,7 +43,7 @@ from benchmarks.common.material import EMO_DB, add_librispeech, add_noise
 from benchmarks.common.timing import machine, machine_line, machine_warning
 from benchmarks.scoring.accuracy_tables import by_backend, markdown
 from emo_listen.errors import EmoListenError
-from train.corpus.load import crema_d_files
+from train.corpus.crema_d import crema_d_files
 from train.corpus.places import DATA_HELP
 
 FOLDER = Path(__file__).resolve().parent

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from scipy.special import softmax
 from transformers import (
     AutoConfig,
@@ -26,11 +25,16 @@ from transformers import (
 
 from emo_listen.errors import ModelError
 from emo_listen.model_folder.hub import how_to_download
+from train.backbones.load import (
+    LOADING_ERRORS,
+    SAFE,
+    WEIGHT_FILES,
+    check_not_pickled,
+    check_takes_waveforms,
+)
 from train.corpus.long_recordings import over_windows
 
 NEEDED_FILES = ("config.json", "preprocessor_config.json")
-WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
-PICKLED_FILES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 
 HARMLESS = "masked_spec_embed"
 """Weight that only training uses: whether a checkpoint has it depends on its config."""
@@ -50,19 +54,12 @@ def check_checkpoint(folder: Path) -> None:
                 f"checkpoint {folder} lacks {name}: copy it from the base model, or give the "
                 "folder that train/finetune.py wrote."
             )
-    if any((folder / name).is_file() for name in WEIGHT_FILES):
-        return
-    pickled = [name for name in PICKLED_FILES if (folder / name).is_file()]
-    if pickled:
+    check_not_pickled(folder)
+    if not any((folder / name).is_file() for name in WEIGHT_FILES):
         raise ModelError(
-            f"checkpoint {folder} has pickled weights ({pickled[0]}), which can run code when "
-            "loaded. Only safetensors are supported: if you trust the file, load it with "
-            "transformers and save it with model.save_pretrained(folder)."
+            f"checkpoint {folder} lacks {WEIGHT_FILES[0]}: give the folder that train/finetune.py "
+            "wrote."
         )
-    raise ModelError(
-        f"checkpoint {folder} lacks {WEIGHT_FILES[0]}: give the folder that train/finetune.py "
-        "wrote."
-    )
 
 
 def load_classifier(folder: Path, attn_implementation: str | None = None) -> PreTrainedModel:
@@ -82,12 +79,9 @@ def load_classifier(folder: Path, attn_implementation: str | None = None) -> Pre
             dtype=torch.float32,
             local_files_only=True,
             output_loading_info=True,
-            trust_remote_code=False,
-            use_safetensors=True,
+            **SAFE,
         )
-    except ModelError:
-        raise
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+    except LOADING_ERRORS as error:
         raise ModelError(f"checkpoint {folder} is not an audio classifier: {error}") from error
     check_head(folder, model, info)
     return model.eval()
@@ -160,11 +154,7 @@ class PyTorchModel:
             raise ModelError(
                 f"{folder / NEEDED_FILES[1]} does not describe a feature extractor: {error}"
             ) from error
-        if extractor.model_input_names[0] != "input_values" or extractor.feature_size != 1:
-            raise ModelError(
-                f"checkpoint {folder} takes {extractor.model_input_names[0]}, not raw samples: "
-                "give a model such as HuBERT, wav2vec 2.0 or WavLM."
-            )
+        check_takes_waveforms(folder, extractor)
         return cls(model, extractor)
 
     @property

@@ -1,24 +1,25 @@
-"""Measure voices, and fit a model's temperature and the confidence below which it is `uncertain`.
+"""Calibrate an exported model: voice statistics, temperature, and the threshold of `uncertain`.
 
-What a listener needs to know of voices, to judge each relative to its own ordinary speech, is
-measured first (`voice_statistics.py`), where the model's graph has an embedding.
+If the model's graph has an embedding, the statistics of voices are measured first, with which a
+listener classifies each voice relative to its own ordinary speech
+(`evaluation/voice_statistics.py`).
 
-Why: a fine-tuned network is surer than it should be. Dividing its logits by one number, the
-temperature, mends that and changes no label (Guo et al. 2017, "On calibration of modern neural
-networks"). Then what it says with a confidence of 0.7 is right in 0.7, and a confidence can be
-chosen above which it is right as often as is asked for.
+A fine-tuned network is overconfident. Dividing its logits by a number, the temperature, corrects
+that without changing any label (Guo et al. 2017, "On calibration of modern neural networks"). A
+confidence of 0.7 then means an accuracy of 0.7, and a confidence can be chosen above which labels
+have a required accuracy.
 
-Both are fitted on speakers whom training never heard, on the exported network that a device runs,
-and on what `emo_listen.listen` tells of their clips: the temperature on its windows, the threshold
-on its segments. They are stored in the folder's `emo_listen.json`:
+Both are fitted on speakers that the model was not trained on, with the exported network and the
+results of `emo_listen.listen`: the temperature on windows, the threshold on segments. They are
+stored in the folder's `emo_listen.json`:
 
     python train/calibrate.py models/my-voices --data recordings/
     python train/calibrate.py models/my-voices --data recordings/ --right 0.9
     python train/calibrate.py models/my-voices --data recordings/ ../shared/librispeech
 
-`calibration.png` shows how often the model is right at each confidence, before and after;
-`uncertain.png`, how much remains above each confidence and how often that is right. The test
-split is not touched. `train/studies/compare_calibration.py` compares other ways to calibrate.
+`calibration.png` shows the accuracy at each confidence, before and after; `uncertain.png` the
+coverage and accuracy above each confidence. The test split is not used.
+`train/studies/compare_calibration.py` compares other ways to calibrate.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ import emo_listen  # noqa: F401  First, since it turns telemetry off.
 import numpy as np
 
 from emo_listen import EmotionModel
-from emo_listen.errors import EmoListenError
 from emo_listen.model_settings import ModelSettings
+from train.common.command import command_parser, exits_with_code
 from train.corpus.audio_cache import add_cache_dir
 from train.corpus.clip_table import USUAL_COLUMNS, Columns, add_columns, columns_of
 from train.corpus.recordings import Clip, load_clips_of_all
@@ -53,7 +54,7 @@ from train.evaluation.calibration import (
     held_out,
     reliability,
 )
-from train.evaluation.hearing import Heard, hear
+from train.evaluation.listening import StreamPredictions, predict_streams
 from train.evaluation.voice_statistics import measure
 from train.report.model_card import with_last_section
 from train.report.plots import plot_certainty, plot_reliability
@@ -66,7 +67,7 @@ CERTAINTY_PICTURE = "uncertain.png"
 
 @dataclass
 class Calibration:
-    """What was fitted, and on what."""
+    """The fitted values and their figures."""
 
     temperature: float
     """Divisor of the logits (no unit)."""
@@ -81,43 +82,45 @@ class Calibration:
     """Expected calibration error of segments at `temperature`, 0 to 1."""
 
     rate: float
-    """Accuracy that was asked of what is certain, 0 to 1."""
+    """Required accuracy of certain segments, 0 to 1."""
 
     threshold: float | None
-    """Confidence below which a label is `uncertain`, 0 to 1; None where none is enough."""
+    """Confidence below which a label is `uncertain`, 0 to 1; None if none reaches `rate`."""
 
     coverage: float
-    """Fraction of the segments that remain above it, or all, 0 to 1."""
+    """Fraction of segments above the threshold, 0 to 1; of all if there is none."""
 
     accuracy: float
-    """Accuracy in those, 0 to 1."""
+    """Accuracy of those, 0 to 1."""
 
     held_out: HeldOut | None
-    """The same on each speaker, fitted on the others; None where speakers are not known."""
+    """Figures of each speaker, fitted on the others; None if speakers are unknown."""
 
 
-def fit(model: EmotionModel, clips: list[Clip], rate: float) -> tuple[Calibration, Heard]:
-    """Fit the temperature, and choose the threshold above which `rate` of the segments is right.
+def fit(
+    model: EmotionModel, clips: list[Clip], rate: float
+) -> tuple[Calibration, StreamPredictions]:
+    """Fit the temperature, and choose the threshold above which segments have the accuracy `rate`.
 
-    Segments depend on the temperature a little, as a label changes where another one leads by a
-    margin: the clips are heard once to fit it, and once with it.
+    Segments depend slightly on the temperature, since the label changes when another one leads by a
+    margin. The clips are therefore run once to fit it, and once with it.
 
     Args:
         model: gets the temperature.
-        clips: to hear, at the model's rate.
-        rate: how often a label that is not `uncertain` shall be right, 0 to 1.
+        clips: at the model's rate.
+        rate: required accuracy of labels that are not `uncertain`, 0 to 1.
 
     Returns:
-        What was fitted, and what is heard with it.
+        The fitted values, and the predictions with them.
 
     Raises:
-        CorpusError: a class that the model does not know, or no speech in any clip.
+        CorpusError: the model does not know a class, or there is no speech in any clip.
     """
-    windows = hear(model, clips).windows
+    windows = predict_streams(model, clips).windows
     temperature = round(fit_temperature(windows.logits, windows.classes), 4)
     model.settings.temperature = temperature
-    heard = hear(model, clips)
-    windows, segments = heard.windows, heard.segments
+    predictions = predict_streams(model, clips)
+    windows, segments = predictions.windows, predictions.segments
     confidences = segments.confidences(temperature)
     threshold = choose_threshold(confidences, segments.right, rate)
     coverage, accuracy = above(confidences, segments.right, threshold or 0.0)
@@ -132,12 +135,12 @@ def fit(model: EmotionModel, clips: list[Clip], rate: float) -> tuple[Calibratio
         accuracy=accuracy,
         held_out=held_out(windows, segments, rate),
     )
-    return found, heard
+    return found, predictions
 
 
-def draw(heard: Heard, found: Calibration, title: str, folder: Path) -> None:
-    """Draw the reliability diagram, and what remains above each confidence, into `folder`."""
-    windows, segments = heard.windows, heard.segments
+def draw(predictions: StreamPredictions, found: Calibration, title: str, folder: Path) -> None:
+    """Plot the reliability diagram, and coverage and accuracy by confidence, into `folder`."""
+    windows, segments = predictions.windows, predictions.segments
     at_one = windows.confidences(1.0)
     confidences = segments.confidences(found.temperature)
     fitted = f"temperature {found.temperature:.2f}"
@@ -147,13 +150,13 @@ def draw(heard: Heard, found: Calibration, title: str, folder: Path) -> None:
         f"segments, {fitted}": reliability(confidences, segments.right),
     }
     plot_reliability(diagrams, title, folder / PICTURE, counted="windows or segments")
-    remaining = [above(confidences, segments.right, threshold) for threshold in THRESHOLDS]
-    coverage, accuracy = np.array(remaining).T
-    told = coverage * len(confidences) >= FEWEST
+    by_threshold = [above(confidences, segments.right, threshold) for threshold in THRESHOLDS]
+    coverage, accuracy = np.array(by_threshold).T
+    enough = coverage * len(confidences) >= FEWEST
     plot_certainty(
-        THRESHOLDS[told],
-        coverage[told],
-        accuracy[told],
+        THRESHOLDS[enough],
+        coverage[enough],
+        accuracy[enough],
         rate=found.rate,
         chosen=found.threshold,
         title=title,
@@ -161,42 +164,43 @@ def draw(heard: Heard, found: Calibration, title: str, folder: Path) -> None:
     )
 
 
-def describe(found: Calibration, heard: str) -> list[str]:
-    """Tell in Markdown paragraphs what was found in the windows and segments that `heard` names."""
-    told = (
-        f"Fitted on {heard}. Temperature {found.temperature:.2f}: expected calibration error of "
-        f"windows {found.before:.3f} before, {found.after:.3f} after ({BINS} bins)"
+def describe(found: Calibration, fitted_on: str) -> list[str]:
+    """Describe a calibration in Markdown paragraphs; `fitted_on` names the data."""
+    error = (
+        f"Fitted on {fitted_on}. The expected calibration error ({BINS} bins) of windows is "
+        f"{found.before:.3f} without and {found.after:.3f} with the temperature "
+        f"{found.temperature:.2f}, that of segments {found.of_segments:.3f}"
     )
-    expected = found.held_out
-    if expected is not None:
-        told += (
-            f", {expected.expected_calibration_error:.3f} on each speaker at the temperature of "
-            "the others"
+    others = found.held_out
+    if others is not None:
+        error += (
+            f"; that of windows with the temperature of the other speakers is "
+            f"{others.expected_calibration_error:.3f}"
         )
-    lines = [f"{told}; of segments {found.of_segments:.3f}.", ""]
+    lines = [f"{error}.", ""]
     if found.threshold is None:
         return [
             *lines,
-            f"No label is called `uncertain`: above no confidence is the model right in "
-            f"{found.rate:g} of at least {FEWEST} segments.",
+            f"No label is `uncertain`: above no confidence do at least {FEWEST} segments have an "
+            f"accuracy of {found.rate:g}.",
         ]
     if not found.threshold:
         return [
             *lines,
-            f"No label need be called `uncertain`: {found.accuracy:.3f} of all segments are "
-            f"right, at least {found.rate:g} at every confidence.",
+            f"No label needs to be `uncertain`: the accuracy of all segments is "
+            f"{found.accuracy:.3f}, and at least {found.rate:g} above every confidence.",
         ]
-    told = (
-        f"Below a confidence of {found.threshold:g} the label is `uncertain`. What remains, "
-        f"{found.coverage:.3f} of the segments, is right in {found.accuracy:.3f} "
-        f"(asked for: {found.rate:g})"
+    certain = (
+        f"Below a confidence of {found.threshold:g} the label is `uncertain`. The other segments, "
+        f"{found.coverage:.3f} of all, have an accuracy of {found.accuracy:.3f} "
+        f"(required: {found.rate:g})"
     )
-    if expected is not None:
-        told += (
-            f"; with the confidence chosen on the other speakers, {expected.coverage:.3f} remain "
-            f"and {expected.accuracy:.3f} of those are right"
+    if others is not None:
+        certain += (
+            f"; with the threshold of the other speakers, it is {others.accuracy:.3f} for "
+            f"{others.coverage:.3f} of all"
         )
-    return [*lines, f"{told}."]
+    return [*lines, f"{certain}."]
 
 
 def calibrate(
@@ -207,22 +211,22 @@ def calibrate(
     command: str,
     columns: Columns = USUAL_COLUMNS,
 ) -> Calibration:
-    """Fit, store and show the calibration of the model in `folder`; return it.
+    """Fit the calibration of the model in `folder`, store it, print it, and return it.
 
     Raises:
-        CorpusError: no validation clips, no speech in them, or a class that the model does not
-            know.
+        CorpusError: there are no validation clips or no speech in them, or the model does not know
+            a class.
         ModelError: the model cannot be loaded.
     """
     model = EmotionModel.load(folder)
     clips = load_clips_of_all(data, SPLIT, model.sampling_rate, cache_dir, columns)
     if measure(folder, model, clips):
         model = EmotionModel.load(folder)
-    found, heard = fit(model, clips, rate)
+    found, predictions = fit(model, clips, rate)
     speakers = {clip.speaker for clip in clips}
-    windows, segments = len(heard.windows.classes), len(heard.segments.classes)
+    windows, segments = len(predictions.windows.classes), len(predictions.segments.classes)
     counts = f"{windows} windows, {segments} segments"
-    draw(heard, found, f"{SPLIT} split ({counts})", folder)
+    draw(predictions, found, f"{SPLIT} split ({counts})", folder)
 
     stored = ModelSettings.read(folder)
     stored.temperature = found.temperature
@@ -239,23 +243,23 @@ def calibrate(
     }
     stored.write(folder)
     known = "unknown" if None in speakers else len(speakers)
-    told = describe(
+    paragraphs = describe(
         found,
-        f"what a listener tells of the {SPLIT} split ({counts}, from {len(clips)} clips, "
+        f"the listener's results on the {SPLIT} split ({counts}, from {len(clips)} clips, "
         f"speakers: {known})",
     )
     card = folder / "README.md"
     if card.is_file():
         pictures = [f"![Reliability]({PICTURE})", f"![Certainty]({CERTAINTY_PICTURE})"]
-        section = [*told, "", "```", command, "```", "", *pictures]
+        section = [*paragraphs, "", "```", command, "```", "", *pictures]
         text = with_last_section(card.read_text(encoding="utf-8"), HEADING, section)
         card.write_text(text, encoding="utf-8")
-    print("\n".join(told))
+    print("\n".join(paragraphs))
     return found
 
 
 def _origin(found: Calibration) -> dict[str, Any]:
-    """Tell the figures of a calibration as `emo_listen.json` keeps them."""
+    """Figures of a calibration as stored in `emo_listen.json`."""
     error = {
         "before": round(found.before, 4),
         "after": round(found.after, 4),
@@ -270,27 +274,25 @@ def _origin(found: Calibration) -> dict[str, Any]:
             "coverage": round(found.coverage, 4),
             "accuracy": round(found.accuracy, 4),
         }
-    told: dict[str, Any] = {"expected_calibration_error": error, "uncertain": certain}
+    figures: dict[str, Any] = {"expected_calibration_error": error, "uncertain": certain}
     if found.held_out is not None:
-        told["held_out_speakers"] = {
+        figures["held_out_speakers"] = {
             name: None if np.isnan(value) else round(value, 4)
             for name, value in asdict(found.held_out).items()
         }
-    return told
+    return figures
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("model", type=Path, help="model folder that export/to_onnx.py wrote")
     parser.add_argument(
         "--data",
         nargs="+",
         required=True,
-        help="corpora, as train/finetune.py takes them; speakers of ordinary speech alone tell how "
-        "far voices lie apart",
+        help="corpora, as train/finetune.py takes them; speakers with only neutral clips are used "
+        "for the spread between voices",
     )
     add_columns(parser)
     parser.add_argument(
@@ -298,24 +300,19 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         type=_fraction,
         default=0.8,
         metavar="FRACTION",
-        help="how often a label that is not `uncertain` shall be right (default: 0.8)",
+        help="required accuracy of labels that are not `uncertain` (default: 0.8)",
     )
     add_cache_dir(parser)
     return parser.parse_args(argv)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run from the command line; return the exit code."""
+@exits_with_code
+def main(argv: list[str] | None = None) -> None:
+    """Run from the command line."""
     argv = sys.argv[1:] if argv is None else argv
     args = parse_args(argv)
-    try:
-        command = shlex.join(["python", "train/calibrate.py", *argv])
-        columns = columns_of(args)
-        calibrate(args.model, args.data, args.right, args.cache_dir, command, columns)
-    except EmoListenError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    command = shlex.join(["python", "train/calibrate.py", *argv])
+    calibrate(args.model, args.data, args.right, args.cache_dir, command, columns_of(args))
 
 
 def _fraction(text: str) -> float:

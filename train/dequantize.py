@@ -1,8 +1,8 @@
-"""Turn an int8 model of `export/to_onnx.py` back into a checkpoint to train on from.
+r"""Convert an int8 model of `export/to_onnx.py` back to a checkpoint, to continue training.
 
-The bundled model's weights live on in its int8 graph alone, within rounding: 7 bits a weight and
-one scale for each output channel. What was never trained (front end, positions) comes from the
-student that it was trained from, as `distill.py` makes it.
+The int8 graph has the trained weights within rounding: 7 bits per weight and one scale per output
+channel. The parts that were not trained (front end, positions) come from the student that it was
+trained from, which `distill.py` makes.
 
     python train/dequantize.py runtime/emo_listen/models/hubert-compact \
         --student runs/student-4 --output runs/bundled
@@ -10,7 +10,6 @@ student that it was trained from, as `distill.py` makes it.
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import sys
@@ -23,23 +22,24 @@ import numpy as np
 import onnx
 import torch
 from onnx import ModelProto, numpy_helper
-from transformers import AutoModelForAudioClassification
 
-from emo_listen.errors import EmoListenError, ModelError
+from emo_listen.errors import ModelError
 from emo_listen.model_folder.network import INT8
 from emo_listen.model_settings import FILE_NAME
+from train.backbones.load import load_with_new_head
+from train.common.command import command_parser, exits_with_code
 
 LAYERS = "hubert.encoder.layers"
 
 
 def trained_weights(model: ModelProto) -> dict[str, np.ndarray]:
-    """Weights of the encoder's layers and of the head by their PyTorch names, float32.
+    """Weights of the encoder's layers and the head by PyTorch name, float32.
 
     Args:
-        model: the int8 graph, whose nodes bear the modules' names.
+        model: the int8 graph; its nodes have the modules' names.
 
     Raises:
-        ModelError: the graph has other nodes than `to_onnx.py` writes.
+        ModelError: the graph's nodes are not those that `to_onnx.py` writes.
     """
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     weights = {
@@ -64,7 +64,10 @@ def trained_weights(model: ModelProto) -> dict[str, np.ndarray]:
             weights["layer_weights"] = np.log(stored[node.input[1]].ravel())
     needed = ("layer_weights", "classifier.weight", f"{LAYERS}.0.attention.q_proj.weight")
     if not all(name in weights for name in needed):
-        raise ModelError("The graph is not one that to_onnx.py made of a HuBERT classifier.")
+        raise ModelError(
+            "The graph is not one that to_onnx.py made from a HuBERT classifier: give its output "
+            "folder."
+        )
     return weights
 
 
@@ -72,21 +75,20 @@ def run(folder: Path, student: Path, output: Path) -> None:
     """Write the checkpoint.
 
     Raises:
-        ModelError: the graph or the student is not what is needed.
+        ModelError: the graph is not that of `to_onnx.py`, or the student is another model's.
     """
     weights = trained_weights(onnx.load(folder / INT8))
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     labels = {int(i): name for i, name in config["id2label"].items()}
-    model = AutoModelForAudioClassification.from_pretrained(
-        student,
-        id2label=labels,
-        label2id={name: i for i, name in labels.items()},
-        use_weighted_layer_sum=True,
-    )
+    names = [labels[i] for i in sorted(labels)]
+    model = load_with_new_head(str(student), names, weighted_layer_sum=True)
     mine = model.state_dict()
     unknown = sorted(set(weights) - set(mine))
     if unknown:
-        raise ModelError(f"{student} has no {', '.join(unknown)}: it is another model's student.")
+        raise ModelError(
+            f"{student} has no {', '.join(unknown)}: give the student that the model was "
+            "trained from."
+        )
     mine.update({name: torch.from_numpy(value.copy()) for name, value in weights.items()})
     model.load_state_dict(mine)
     model.save_pretrained(output)
@@ -94,21 +96,17 @@ def run(folder: Path, student: Path, output: Path) -> None:
         shutil.copyfile(folder / name, output / name)
 
 
-def main() -> int:
-    """Run from the command line; return the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+@exits_with_code
+def main() -> None:
+    """Run from the command line."""
+    parser = command_parser(__doc__)
     parser.add_argument("model", type=Path, help="folder of the int8 model")
-    parser.add_argument("--student", type=Path, required=True, help="what it was trained from")
+    parser.add_argument(
+        "--student", type=Path, required=True, help="folder of the student that it was trained from"
+    )
     parser.add_argument("--output", type=Path, required=True, help="checkpoint folder to write")
     args = parser.parse_args()
-    try:
-        run(args.model, args.student, args.output)
-    except EmoListenError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    run(args.model, args.student, args.output)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,9 @@
 
     python train/get_crema_d.py --output data/crema-d
 
-What has come is not fetched again, so that a stopped download goes on when the same command is
-given again. Each clip is checked against the SHA-256 that the repository records for it. The
-folder also gets the owners' tables of votes and of actors, and `splits.csv`: which actors are for
-training, validation and the test.
+Run the same command again to resume a stopped download. Each clip is verified with its SHA-256
+in the repository. The folder also gets the owners' tables of votes and actors, and `splits.csv`:
+which actors are for training, validation and the test.
 
 CREMA-D: database under ODbL 1.0, contents under DbCL 1.0.
 """
@@ -23,6 +22,7 @@ import emo_listen  # noqa: F401  First, since it turns telemetry off.
 
 # isort: split
 from emo_listen.errors import DownloadError
+from train.corpus.crema_d import NAME, SPLITS_FILE
 from train.corpus.download import (
     RemoteFile,
     check_count,
@@ -33,12 +33,11 @@ from train.corpus.download import (
     run_download,
     writing,
 )
-from train.corpus.load import CREMA_D_NAME, CREMA_D_SPLITS
 
 REPOSITORY = "CheyneyComputerScience/CREMA-D/master"
 
 RAW = f"https://raw.githubusercontent.com/{REPOSITORY}"
-"""Where the tables are, and for each clip the pointer that git-lfs keeps: its hash and size."""
+"""Where the tables are, and the git-lfs pointer of each clip: its hash and size."""
 
 MEDIA = f"https://media.githubusercontent.com/media/{REPOSITORY}"
 """Where the clips themselves are."""
@@ -53,32 +52,32 @@ POINTER = re.compile(r"oid sha256:(?P<sha256>[0-9a-f]{64})\nsize (?P<size>\d+)")
 
 
 def get_crema_d(output: Path) -> str:
-    """Download into `output`; return what came, in words.
+    """Download into `output`; return a summary.
 
     Raises:
-        DownloadError: something cannot be had, or is not what its owners published.
+        DownloadError: a file cannot be downloaded, or is not the published one.
         OutputError: a file cannot be written.
     """
     for table in (VOTES, ACTORS):
         download(RemoteFile(f"{RAW}/{table}", output / Path(table).name))
     votes = (output / Path(VOTES).name).read_text(encoding="utf-8")
     names = [row.get("FileName") or "" for row in csv.DictReader(io.StringIO(votes))]
-    names = [name for name in names if CREMA_D_NAME.fullmatch(name)]
+    names = [name for name in names if NAME.fullmatch(name)]
     check_count(len(set(names)), CLIPS, f"clips in {VOTES}")
     in_parallel(lambda name: get_clip(name, output), names, "clips", "clip")
     with writing(output / "splits.csv"):
-        shutil.copyfile(CREMA_D_SPLITS, output / "splits.csv")
+        shutil.copyfile(SPLITS_FILE, output / "splits.csv")
     return f"{len(names):,} clips"
 
 
 def get_clip(name: str, output: Path) -> None:
-    """Download one clip, unless it is there: a file that has its name was verified."""
+    """Download one clip, unless it exists: a file with this name has been verified."""
     place = f"AudioWAV/{name}.wav"
     if (output / place).is_file():
         return
     pointer = POINTER.search(fetch(f"{RAW}/{place}").decode("utf-8", errors="replace"))
     if pointer is None:
-        raise DownloadError(f"{RAW}/{place} is no git-lfs pointer: the repository was changed.")
+        raise DownloadError(f"{RAW}/{place} is not a git-lfs pointer: the repository has changed.")
     download(
         RemoteFile(
             f"{MEDIA}/{place}",

@@ -2,9 +2,9 @@
 
     python train/get_emo_db.py --output data/emo-db
 
-A stopped download goes on when the same command is given again. The archive is checked against the
-MD5 that Zenodo publishes; its clips go to `wav/`. Training leaves out boredom, which no other
-corpus has: 454 clips in six classes stay.
+Run the same command again to resume a stopped download. The archive is verified with the MD5 that
+Zenodo publishes; its clips are unpacked into `wav/`. Training leaves out boredom, which no other
+corpus has: 454 clips in six classes remain.
 
 EMO-DB (Burkhardt et al. 2005), version 1.3.0: CC BY 4.0.
 """
@@ -37,10 +37,10 @@ CLIPS = 535
 
 
 def get_emo_db(output: Path) -> str:
-    """Download into `output`; return what came, in words.
+    """Download into `output`; return a summary.
 
     Raises:
-        DownloadError: it cannot be had, or is not what its owners published.
+        DownloadError: it cannot be downloaded, or is not the published one.
         OutputError: a file cannot be written.
     """
     wav = output / "wav"
@@ -53,7 +53,7 @@ def get_emo_db(output: Path) -> str:
 
 
 def extract(archive: Path, wav: Path) -> None:
-    """Write the clips of the archive into `wav`, wherever they lie in it."""
+    """Unpack the clips of the archive, whatever their folder in it, into `wav`."""
     try:
         with zipfile.ZipFile(archive) as opened:
             names = [Path(name) for name in opened.namelist()]
@@ -64,7 +64,9 @@ def extract(archive: Path, wav: Path) -> None:
                 for clip in clips:
                     (wav / clip.name).write_bytes(opened.read(clip.as_posix()))
     except zipfile.BadZipFile as error:
-        raise DownloadError(f"{archive} is damaged: {error}. Delete it, and try again.") from error
+        raise DownloadError(
+            f"{archive} is damaged: {error}. Delete it and run the command again."
+        ) from error
 
 
 def main(argv: list[str] | None = None) -> int:

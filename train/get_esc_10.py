@@ -2,9 +2,9 @@
 
     python train/get_esc_10.py --output data/esc-10
 
-They are the part of ESC-50 that its owner calls ESC-10, from his repository, checked against the
-hashes that git records. A stopped download goes on when the same command is given again. Names are
-`CLASS-FOLD-CLIP-TAKE.wav`.
+ESC-10 is a part of ESC-50; the files are from ESC-50's repository and verified with their git
+hashes. Run the same command again to resume a stopped download. Names are
+`KIND-FOLD-CLIP-TAKE.wav`.
 
 ESC-10: CC BY 3.0, Karol J. Piczak; the clips are from Freesound.
 """
@@ -35,7 +35,7 @@ from train.corpus.download import (
 REPOSITORY = "karolpiczak/ESC-50"
 RAW = f"https://raw.githubusercontent.com/{REPOSITORY}/master"
 TREE = f"https://api.github.com/repos/{REPOSITORY}/git/trees/master?recursive=1"
-"""List of the repository's files with their hashes and sizes."""
+"""List of the repository's files with hashes and sizes."""
 
 RECORDINGS = 400
 """How many recordings ESC-10 has."""
@@ -46,14 +46,14 @@ CLASSES = {
     "sneezing": "person_sneeze",
     "crackling_fire": "fire_crackling",
 }
-"""ESC-10's names of those classes that ESC-50 calls otherwise."""
+"""ESC-10's names of the classes that have another name in ESC-50."""
 
 
 def get_esc_10(output: Path) -> str:
-    """Download into `output`; return what came, in words.
+    """Download into `output`; return a summary.
 
     Raises:
-        DownloadError: something cannot be had, or is not what its owner published.
+        DownloadError: a file cannot be downloaded, or is not the published one.
         OutputError: a file cannot be written.
     """
     table = csv.DictReader(io.StringIO(fetch(f"{RAW}/meta/esc50.csv").decode("utf-8")))
@@ -66,10 +66,10 @@ def get_esc_10(output: Path) -> str:
 
 
 def remote_file(row: dict[str, str], tree: dict[str, Any], output: Path) -> RemoteFile:
-    """Tell where the recording of one row of the table is, and what it must be."""
+    """Describe the recording of one row of the table."""
     place = f"audio/{row['filename']}"
     if place not in tree:
-        raise DownloadError(f"{TREE} does not list {place}: the repository was changed.")
+        raise DownloadError(f"{TREE} does not list {place}: the repository has changed.")
     name = "-".join(
         (
             CLASSES.get(row["category"], row["category"]),

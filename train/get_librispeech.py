@@ -5,8 +5,8 @@
 
 By default `train-clean-5` and `dev-clean-2` (Mini LibriSpeech, 460 MB) and `test-other` (330 MB);
 `train-clean-100` has all 251 training readers of `train/corpus/splits/librispeech.csv`, in 6.4 GB.
-A stopped download goes on when the same command is given again. Each archive is checked against
-OpenSLR's MD5, unpacked into `LibriSpeech/`, and deleted.
+Run the same command again to resume a stopped download. Each archive is verified with OpenSLR's
+MD5, unpacked into `LibriSpeech/`, and deleted.
 
 LibriSpeech (Panayotov et al. 2015): CC BY 4.0, from LibriVox recordings.
 """
@@ -41,19 +41,19 @@ SUBSETS = {
     "test-other": (12, 328_757_843, "fb5a50374b501bb3bac4815ee91d3135"),
     "train-clean-100": (12, 6_387_309_499, "2a93770f6d5c6c964bc36631d331a522"),
 }
-"""Number of the resource at OpenSLR, bytes and MD5 of each archive, from its `md5sum.txt`."""
+"""OpenSLR's resource number, bytes and MD5 (from its `md5sum.txt`) of each archive."""
 
 DEFAULT = ("train-clean-5", "dev-clean-2", "test-other")
 
 
 def get_librispeech(output: Path, subsets: Sequence[str]) -> str:
-    """Download some of `SUBSETS` into `output`; return what came, in words.
+    """Download some of `SUBSETS` into `output`; return a summary.
 
     Raises:
-        DownloadError: one cannot be had, or is not what its owners published.
+        DownloadError: one cannot be downloaded, or is not the published one.
         OutputError: a file cannot be written.
     """
-    told = []
+    summary = []
     for subset in subsets:
         folder = output / "LibriSpeech" / subset
         if not folder.is_dir():
@@ -63,22 +63,27 @@ def get_librispeech(output: Path, subsets: Sequence[str]) -> str:
             download_file(RemoteFile(url, archive, size, f"md5:{md5}"))
             extract(archive, folder)
             archive.unlink()
-        told.append(f"{subset} ({sum(1 for _ in folder.rglob('*.flac')):,} clips)")
-    return ", ".join(told)
+        summary.append(f"{subset} ({sum(1 for _ in folder.rglob('*.flac')):,} clips)")
+    return ", ".join(summary)
 
 
 def extract(archive: Path, folder: Path) -> None:
-    """Unpack the subset that `archive` holds, so that `folder` is there only when it is whole."""
+    """Unpack a subset; `folder` appears only once it is complete."""
     with writing(archive.parent), TemporaryDirectory(dir=archive.parent) as staging:
         try:
             with tarfile.open(archive) as opened:
                 for member in tqdm(opened, desc=f"unpack {archive.name}", unit="file"):
                     opened.extract(member, staging, filter="data")
         except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise DownloadError(f"{archive} is damaged: {error}. Delete it, try again.") from error
+            raise DownloadError(
+                f"{archive} is damaged: {error}. Delete it and run the command again."
+            ) from error
         unpacked = Path(staging) / "LibriSpeech" / folder.name
         if not unpacked.is_dir():
-            raise DownloadError(f"{archive} holds no folder LibriSpeech/{folder.name}.")
+            raise DownloadError(
+                f"{archive} has no folder LibriSpeech/{folder.name}: delete it and run the "
+                "command again."
+            )
         folder.parent.mkdir(parents=True, exist_ok=True)
         os.replace(unpacked, folder)
 
@@ -91,7 +96,7 @@ def main(argv: list[str] | None = None) -> int:
         nargs="+",
         choices=SUBSETS,
         default=list(DEFAULT),
-        help=f"(default: {' '.join(DEFAULT)})",
+        help=f"subsets to download (default: {' '.join(DEFAULT)})",
     )
     args = parser.parse_args(argv)
     return run_download(args.output, lambda output: get_librispeech(output, args.subsets))

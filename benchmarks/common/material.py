@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 from benchmarks.common.degradations import Samples
-from benchmarks.common.noises import TEST_FOLDS, load_noises
+from benchmarks.common.noises import load_noises
+from train.corpus.esc_10 import TEST_FOLDS
 from train.corpus.places import DATA_HELP
 from train.corpus.recordings import load_clips
 from train.corpus.splits import SPLITS

@@ -10,12 +10,7 @@ from numpy.typing import NDArray
 
 from emo_listen.audio import open_audio_file, resample
 from emo_listen.errors import AudioFileError, CorpusError
-
-TEST_FOLDS = (4, 5)
-"""Folds whose noise lies under what is measured: training hears the others."""
-
-WITH_VOICE = ("baby_cry", "person_sneeze")
-"""Kinds of ESC-10 in which a human voice is heard."""
+from train.corpus.esc_10 import noise_files
 
 
 @dataclass(frozen=True)
@@ -47,10 +42,7 @@ def load_noises(folder: Path, sampling_rate: int) -> list[Noise]:
         CorpusError: there is none.
     """
     noises = []
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        kind, _, rest = path.stem.partition("-")
-        if kind in WITH_VOICE or not rest[:1].isdigit():
-            continue
+    for path, kind, fold in noise_files(folder):
         blocks = [np.zeros(0, np.float32)]
         shortened = False
         with open_audio_file(path) as file:
@@ -60,7 +52,7 @@ def load_noises(folder: Path, sampling_rate: int) -> list[Noise]:
                 print(error)
                 shortened = True
             samples = resample(np.concatenate(blocks), file.sampling_rate, sampling_rate)
-        noises.append(Noise(path.name, kind, int(rest[0]), samples, shortened))
+        noises.append(Noise(path.name, kind, fold, samples, shortened))
     if not noises:
         raise CorpusError(f"{folder} holds no recordings of ESC-10, such as rain-1-17367-A.opus")
     return noises

@@ -19,7 +19,7 @@ from benchmarks.scoring.figures import NEUTRAL
 from emo_listen.events import SegmentEvent
 from emo_listen.model_settings import UNCERTAIN
 from train.corpus.recordings import Clip
-from train.evaluation.hearing import with_turns
+from train.evaluation.listening import with_turns
 from train.evaluation.streams import FRAME, Stream, Turn, join_turns
 
 READERS = 3

@@ -142,7 +142,7 @@ def test_missing_files_are_reported_with_what_to_do(folder, monkeypatch, capsys)
         return capsys.readouterr().err
 
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    assert "has pickled weights (pytorch_model.bin), which can run code" in refusal(folder)
+    assert "has only pickled weights (pytorch_model.bin), which can run code" in refusal(folder)
     (folder / "pytorch_model.bin").unlink()
     assert "lacks model.safetensors: give the folder that" in refusal(folder)
     (folder / "preprocessor_config.json").unlink()

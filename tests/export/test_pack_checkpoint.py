@@ -19,10 +19,10 @@ from export.against_bundled import against_bundled
 from export.checkpoint import PyTorchModel
 from export.speech import speech_windows
 from tests.support import tiny_checkpoints as tiny
+from train.backbones.load import load_with_new_head
 from train.corpus.places import BUNDLED_CHECKPOINT
 from train.corpus.recordings import bundled_speech
 from train.evaluation.scoring import score_checkpoint
-from train.finetune import load_model
 
 WEIGHTS = "model.safetensors"
 
@@ -92,7 +92,7 @@ def test_its_logits_are_those_of_the_run(run, packed, inputs, capsys):
 
 
 def test_it_is_loaded_in_fp32(packed):
-    models = [PyTorchModel.load(packed).model, load_model(str(packed), ["calm", "loud"])]
+    models = [PyTorchModel.load(packed).model, load_with_new_head(str(packed), ["calm", "loud"])]
     for model in models:
         assert {p.dtype for p in model.parameters()} == {torch.float32}
     assert score_checkpoint(str(packed), {}, tiny.LABELS, torch.device("cpu")) == {}

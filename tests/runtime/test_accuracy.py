@@ -9,7 +9,7 @@ import pytest
 
 from emo_listen import EmotionModel
 from emo_listen.audio import load_audio
-from train.corpus.load import CREMA_D_EMOTIONS
+from train.corpus.crema_d import EMOTIONS
 
 CLIPS_OF_EACH = 20
 
@@ -22,7 +22,7 @@ def test_accuracy_on_a_fixed_part_of_the_validation_actors(
     with (corpus / "splits.csv").open() as file:
         splits = {row["actor"]: row["split"] for row in csv.DictReader(file)}
     correct = []
-    for code, emotion in CREMA_D_EMOTIONS.items():
+    for code, emotion in EMOTIONS.items():
         clips = [
             clip
             for clip in sorted((corpus / "audio").glob(f"*_{code}_*"))

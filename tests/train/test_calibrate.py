@@ -28,7 +28,7 @@ from train.evaluation.calibration import (
     held_out,
     reliability,
 )
-from train.evaluation.hearing import events_of, hear, with_turns
+from train.evaluation.listening import events_of, predict_streams, with_turns
 from train.evaluation.streams import Turn, streams_of_speakers
 from train.studies import compare_calibration
 
@@ -112,7 +112,7 @@ def test_the_comparison_finds_what_is_there():
     told = compare_calibration.compare(answers)
     (low, _, _), (high, _, uar_high) = told["temperature, class biases"][1]
     assert low < high < 0 < uar_high
-    with pytest.raises(CorpusError, match="two or more speakers"):
+    with pytest.raises(CorpusError, match="two or more known speakers"):
         compare_calibration.compare(Answers(answers.logits, answers.classes, ["one"] * 1000))
 
 
@@ -124,7 +124,7 @@ def test_what_is_scored_is_what_the_listener_tells(bundled_model, sample_file, t
             [("anger", "a"), ("fear", "b"), ("sadness", "a"), ("neutral", None)]
         )
     ]
-    heard = hear(bundled_model, clips)
+    heard = predict_streams(bundled_model, clips)
     streams = streams_of_speakers(clips, 16000)
     # The clips of one speaker share a stream; of an unknown one, each has its own.
     assert [sorted(turn.label for turn in stream.turns) for stream in streams] == [
@@ -162,8 +162,8 @@ def test_an_event_belongs_to_the_turn_that_fills_most_of_it():
 
 def test_clips_without_speech_are_a_named_error(bundled_model):
     silence = [Clip("silence", "anger", np.zeros(32000, np.float32), "a")]
-    with pytest.raises(CorpusError, match="no speech was found in any of the 1 clips"):
-        hear(bundled_model, silence)
+    with pytest.raises(CorpusError, match="No speech was found in any of the 1 clips"):
+        predict_streams(bundled_model, silence)
 
 
 @pytest.fixture
@@ -264,7 +264,10 @@ def test_a_rate_that_no_confidence_reaches_leaves_all_certain(corpus, folder, ca
     settings = ModelSettings.read(folder)
     assert settings.uncertain_below == 0
     assert settings.origin["calibration"]["uncertain"] == {"asked_accuracy": 0.8, "below": None}
-    assert "above no confidence is the model right in 0.8" in capsys.readouterr().out
+    assert (
+        "above no confidence do at least 50 segments have an accuracy of 0.8"
+        in capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize("rate", ["0", "1", "80"])

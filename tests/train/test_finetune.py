@@ -23,6 +23,7 @@ from transformers import (
 
 from emo_listen.model_settings import ModelSettings
 from train import finetune, soft_labels
+from train.backbones.load import load_with_new_head
 from train.corpus import long_recordings
 from train.trainer.emotion_trainer import ClipTrainer, ClipTrainingArguments, mixed_targets
 from train.trainer.finetune_options import chosen_options
@@ -123,11 +124,11 @@ def test_a_run_learns_and_leaves_everything(options, base, tmp_path, capsys):
     confusion = np.array(metrics["test"]["confusion_matrix"])
     assert confusion.trace() / confusion.sum() == pytest.approx(metrics["test"]["accuracy"])
 
-    assert "Optimizer steps to come: 240" in out  # 120 training clips, 5 a step, 10 epochs
+    assert "Optimizer steps: 240" in out  # 120 training clips, 5 a step, 10 epochs
     total = sum(
         p.numel() for p in AutoModelForAudioClassification.from_pretrained(run).parameters()
     )
-    assert f"trained of {total:,}" in out
+    assert f"of {total:,}" in out
 
     config = json.loads((run / "config.json").read_text())
     assert config["id2label"] == {"0": "high", "1": "low", "2": "noise"}
@@ -175,7 +176,7 @@ def test_a_weighted_layer_sum_begins_even_and_is_trained(options, base, tmp_path
     document = json.loads((base / "config.json").read_text())
     document |= {"model_type": kind, "architectures": None, "problem_type": "regression"}
     (other / "config.json").write_text(json.dumps(document))
-    begun = finetune.load_model(str(other), ["a", "b", "c"], weighted_layer_sum=True)
+    begun = load_with_new_head(str(other), ["a", "b", "c"], weighted_layer_sum=True)
     assert begun.config.model_type == kind
     assert begun.config.problem_type is None
     torch.testing.assert_close(begun.layer_weights.detach(), torch.full((3,), 1 / 3))
@@ -287,7 +288,7 @@ def test_mixed_targets_give_the_mean_of_both_losses():
 
 
 def optimizer_of(base: Path, tmp_path: Path, layers: int, **more) -> tuple:
-    model = finetune.load_model(str(base), ["a", "b", "c"])
+    model = load_with_new_head(str(base), ["a", "b", "c"])
     freeze(model, layers)
     given: dict = {"learning_rate": 0.1, "weight_decay": 0.01, "use_cpu": True}
     given |= {"eval_strategy": "no", "load_best_model_at_end": False}
@@ -345,7 +346,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(options, tmp_path, capsys):
     shutil.copytree(whole / "checkpoint-8", cut / "checkpoint-8")
     options += ["--output_dir", str(cut)]
     assert finetune.main(options) == 2
-    assert "holds checkpoints of another run" in capsys.readouterr().err
+    assert "has checkpoints of another run" in capsys.readouterr().err
     assert finetune.main([*options, "--resume_from_checkpoint", "last"]) == 0
     assert_same_weights(whole / "checkpoint-24", cut / "checkpoint-24", tolerance=1e-6)
     assert_same_weights(whole, cut, tolerance=1e-6)
@@ -353,7 +354,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(options, tmp_path, capsys):
 
 def test_save_steps_beyond_the_end_still_leaves_a_checkpoint(options, tmp_path, capsys):
     assert finetune.main([*options, "--save_steps", "500", "--num_train_epochs", "1"]) == 0
-    assert "--save_steps 500 exceeds the 12 steps to come" in capsys.readouterr().out
+    assert "--save_steps 500 exceeds the run's 12 steps" in capsys.readouterr().out
     assert (tmp_path / "run" / "checkpoint-12" / "model.safetensors").is_file()
 
 
@@ -400,8 +401,8 @@ def test_long_recordings_among_short_clips_are_cut_and_scored_as_wholes(
     options += ["--data", str(table), "--num_train_epochs", "1"]
     assert finetune.main(options) == 0
     out = capsys.readouterr().out
-    assert "train: 1 of 91 recordings are longer than 1 s and cut into 20 windows." in out
-    assert "Optimizer steps to come: 11" in out  # 90 clips and 20 windows, 10 a step
+    assert "train: 1 of 91 recordings are longer than 1 s and were cut into 20 windows." in out
+    assert "Optimizer steps: 11" in out  # 90 clips and 20 windows, 10 a step
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["validation"]["clips"] == 91
     state = json.loads((tmp_path / "run" / "trainer_state.json").read_text())
@@ -453,16 +454,16 @@ def test_recipe_file_with_overrides(tmp_path, repository):
             ["--early_stopping_patience", "2", "--load_best_model_at_end", "false"],
             "needs --load_best_model_at_end",
         ),
-        (["--save_strategy", "steps", "--eval_strategy", "epoch"], "options do not fit"),
+        (["--save_strategy", "steps", "--eval_strategy", "epoch"], "Wrong options"),
         (["--augment", "noise"], "needs --noise_dir"),
-        (["--average_decay", "1"], "--average_decay 1.0 must be 0 to below 1"),
+        (["--average_decay", "1"], "--average_decay 1.0 must be at least 0 and below 1"),
         (["--soft_labels", "nowhere.csv"], "nowhere.csv cannot be read"),
         (["--soft_label_weight", "2"], "--soft_label_weight 2.0 must be 0 to 1"),
         (["--train_window", "3", "1"], "--train_window 3.0 1.0: give one length in seconds"),
         (["--train_window", "1", "2", "3"], "--train_window 1.0 2.0 3.0: give one"),
         (["--report_to", "wandb"], "--report_to wandb cannot be used: "),
-        (["--report_to", "nosuch"], "--report_to nosuch is unknown. Give none, all, or some of"),
-        (["--metric_for_best_model", "nosuch"], "nosuch is not computed. Give one of uar,"),
+        (["--report_to", "nosuch"], "--report_to nosuch is unknown: use none, all, or some of"),
+        (["--metric_for_best_model", "nosuch"], "nosuch is not computed: use one of uar,"),
         (["--metric_for_best_model", "recall_joy"], "recall_high, recall_low, recall_noise."),
         (["--layer_decay", "0"], "--layer_decay 0.0 must be above 0"),
     ],
@@ -492,7 +493,7 @@ def test_two_processes(options, repository, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=500)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("Clips (speakers)") == 1
-    assert done.stdout.count("Processes: 2, device: cpu, clips a step: 6") == 1
-    assert "Optimizer steps to come: 200" in done.stdout  # 120 clips, 6 a step, 10 epochs
+    assert done.stdout.count("Processes: 2, device: cpu, clips per step: 6") == 1
+    assert "Optimizer steps: 200" in done.stdout  # 120 clips, 6 a step, 10 epochs
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["test"]["accuracy"] > 0.5

@@ -10,7 +10,7 @@ import pytest
 
 from emo_listen.errors import CorpusError
 from train import soft_labels
-from train.soft_labels import clip_keys, read_soft_labels, write_soft_labels
+from train.corpus.soft_label_table import clip_keys, read_soft_labels, write_soft_labels
 
 LABELS = ["anger", "joy"]
 HEAD = "name,anger,joy\n"
@@ -73,9 +73,9 @@ def test_clips_of_other_corpora_have_their_labels_only(tmp_path):
         (HEAD + "1,0.5,0.6\n", "line 2: the probabilities 0.5, 0.6 must be 0 to 1 and add up"),
         (HEAD + "1,1.5,-0.5\n", "must be 0 to 1"),
         (HEAD + "1,nan,nan\n", "must be 0 to 1"),
-        (HEAD + "1,much,little\n", "line 2: not a number for each class"),
-        (HEAD + "1,1\n", "line 2: not a number for each class"),
-        (HEAD + "9,1,0\n", "names none of the 2 training clips, such as 1: give soft labels"),
+        (HEAD + "1,much,little\n", "line 2: each class needs a number"),
+        (HEAD + "1,1\n", "line 2: each class needs a number"),
+        (HEAD + "9,1,0\n", "has none of the 2 training clips, such as 1: give soft labels"),
     ],
 )
 def test_wrong_files(text, message, tmp_path):
@@ -101,7 +101,7 @@ def class_folders(sample_file, tmp_path) -> Path:
     [
         (["--temperature", "0"], "--temperature 0.0 must be above 0"),
         (["--data", "no/such.csv"], "There is no folder or file"),
-        ([], "cannot be loaded: give a folder that finetune.py wrote"),
+        ([], "cannot be loaded: give a folder with config.json"),
     ],
 )
 def test_wrong_options_are_one_line_and_code_2(class_folders, more, message, tmp_path, capsys):

@@ -1,7 +1,7 @@
 """Decode each clip once: mono, at the base model's rate, 16-bit, memory-mapped from a cache.
 
-The cache is an Arrow file keyed by the files' paths, sizes and times and by the rate, so that a
-changed file or another base model makes a new one.
+The cache is an Arrow file whose key covers the files' paths, sizes and times and the sampling rate:
+a changed file or another rate makes a new one.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from emo_listen.audio import load_audio
 from emo_listen.errors import AudioFileError, CorpusError
 
 FORMAT = 3
-"""Raised whenever decoding changes, so that old caches are not taken for new ones."""
+"""Increased whenever decoding changes, so that old caches are not used."""
 
 FULL_SCALE = 32768
-"""What a sample of 1 is stored as."""
+"""Stored value of a sample of 1."""
 
 CACHE_DIR = Path(".cache/train")
-"""Where decoded sound is kept where nothing else is asked for."""
+"""Default folder of decoded sound."""
 
 SILENT_BELOW = 1e-4
 """Peak (full scale is 1) below which a clip is silent: -80 dBFS."""
 
 MIN_SECONDS = 0.25
-"""Shortest clip that is trained on: SpecAugment masks ten frames of 20 ms and a little more."""
+"""Shortest clip to train on, in seconds: SpecAugment masks ten frames of 20 ms and a bit more."""
 
 DECODED = datasets.Features(
     {
@@ -48,19 +48,20 @@ DECODED = datasets.Features(
 def decode_corpus(
     corpus: datasets.Dataset, sampling_rate: int, cache_dir: Path
 ) -> tuple[datasets.Dataset, dict[str, str]]:
-    """Decode a corpus, or find it in the cache.
+    """Decode a corpus, or read it from the cache.
 
     Args:
         corpus: rows of `load.COLUMNS`.
         sampling_rate: of the base model, in Hz.
-        cache_dir: folder of caches, made where it is missing.
+        cache_dir: folder of caches, created if it is missing.
 
     Returns:
         The usable clips: the corpus's columns without `audio`, with `samples` (int16, mono),
-        `length` (samples) and `digest` (of the samples); and name -> fault of those left out.
+        `length` (samples) and `digest` (of the samples); and the fault of each other clip, by
+        name.
 
     Raises:
-        CorpusError: not one clip can be used.
+        CorpusError: no clip can be used.
     """
     cache_dir.mkdir(parents=True, exist_ok=True)
     key = cache_key(corpus, sampling_rate)
@@ -84,12 +85,12 @@ def decode_corpus(
     good = [i for i, name in enumerate(corpus["name"]) if name not in faults]
     if not good:
         shown = "; ".join(f"{name}: {fault}" for name, fault in list(faults.items())[:5])
-        raise CorpusError(f"Not one of the {len(corpus)} clips can be used: {shown}")
+        raise CorpusError(f"None of the {len(corpus)} clips can be used: {shown}")
     return clips.select(good), faults
 
 
 def cache_key(corpus: datasets.Dataset, sampling_rate: int) -> str:
-    """Hash of all that decoding depends on, 32 hex digits."""
+    """Hash of everything that decoding depends on, 32 hex digits."""
     digest = hashlib.blake2b(digest_size=16)
     digest.update(json.dumps([FORMAT, sampling_rate]).encode())
     for table in corpus.select_columns(["audio"]).with_format("arrow").iter(batch_size=100):
@@ -99,13 +100,13 @@ def cache_key(corpus: datasets.Dataset, sampling_rate: int) -> str:
                 continue
             path = Path(audio["path"]).resolve()
             stat = path.stat() if path.is_file() else None
-            told = [str(path), stat and stat.st_size, stat and stat.st_mtime_ns]
-            digest.update(json.dumps(told).encode())
+            state = [str(path), stat and stat.st_size, stat and stat.st_mtime_ns]
+            digest.update(json.dumps(state).encode())
     return digest.hexdigest()
 
 
 def decode_row(row: dict[str, Any], sampling_rate: int) -> dict[str, Any]:
-    """Decode one row's sound; a clip that cannot be used gets a `fault` and no samples."""
+    """Decode one clip; one that cannot be used gets a `fault` and no samples."""
     fault = None
     samples = np.zeros(0, np.float32)
     try:
@@ -137,12 +138,12 @@ def decode_row(row: dict[str, Any], sampling_rate: int) -> dict[str, Any]:
 def read_sound(audio: dict[str, Any], sampling_rate: int) -> np.ndarray:
     """Read a path or a file's bytes as float32 `(n_samples,)`, mono at `sampling_rate` Hz.
 
-    Decoded, mixed down and resampled as the listener does it. A damaged recording is refused as a
-    whole, so that none is shortened without a word.
+    Decoding, mixing and resampling are the listener's. A damaged recording is refused as a whole
+    instead of being silently shortened.
 
     Raises:
         FileNotFoundError: there is no such file.
-        AudioFileError: it is no sound, or damaged.
+        AudioFileError: it is not sound, or damaged.
     """
     if audio["bytes"] is not None:
         return load_audio(io.BytesIO(audio["bytes"]), sampling_rate, name=audio["path"] or "a clip")
@@ -152,12 +153,12 @@ def read_sound(audio: dict[str, Any], sampling_rate: int) -> np.ndarray:
 
 
 def to_pcm(samples: np.ndarray) -> np.ndarray:
-    """Turn float samples within -1 to 1, of any shape, into the int16 that is stored."""
+    """Convert float samples within -1 to 1, of any shape, to the stored int16."""
     return np.clip(np.rint(samples * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
 
 
 def to_float(samples: np.ndarray) -> np.ndarray:
-    """Turn stored int16 samples, of any shape, into float32 within -1 to 1."""
+    """Convert stored int16 samples, of any shape, to float32 within -1 to 1."""
     return samples.astype(np.float32) / np.float32(FULL_SCALE)
 
 
@@ -167,15 +168,15 @@ def add_cache_dir(parser: argparse.ArgumentParser) -> None:
         "--cache_dir",
         type=Path,
         default=CACHE_DIR,
-        help=f"folder of the corpus's decoded sound (default: {CACHE_DIR})",
+        help=f"folder of decoded sound (default: {CACHE_DIR})",
     )
 
 
 def print_faults(faults: dict[str, str]) -> None:
-    """Name each clip that was left out, and count them."""
+    """Print each clip that is left out with its fault, and their number."""
     for name, fault in faults.items():
         print(f"Left out: {name}: {fault}")
     if faults:
         kinds = Counter(fault.split(" (")[0] for fault in faults.values())
-        told = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-        print(f"{len(faults)} clip(s) left out: {told}")
+        counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+        print(f"{len(faults)} clip(s) left out: {counts}")

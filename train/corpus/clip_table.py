@@ -1,4 +1,4 @@
-"""Clips of a table: a CSV as this project describes it, or as other people's tools write it."""
+"""Clips listed in a table: a CSV as documented here, or as other tools write it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from train.corpus.sound_files import ClipRow
 TABLE_SUFFIXES = (".csv", ".tsv")
 
 DELIMITERS = ",;\t|"
-"""What may separate columns."""
+"""Possible separators of columns."""
 
 FILE_COLUMNS = (
     *("file", "path", "filename", "file_name", "filepath", "file_path"),
@@ -29,7 +29,7 @@ SPLIT_COLUMNS = ("split", "subset", "partition")
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of a table's columns where they are none of the usual ones, or several are."""
+    """Names of a table's columns, if they are not the usual ones or several could be meant."""
 
     file: str | None = None
     """Column of the files."""
@@ -39,29 +39,33 @@ class Columns:
 
 
 USUAL_COLUMNS = Columns()
-"""Names that need not be given."""
+"""Columns with usual names, which are found."""
 
 
 def add_columns(parser: argparse.ArgumentParser) -> None:
     """Add the options `--file_column` and `--label_column`."""
-    parser.add_argument("--file_column", help="a CSV's column of files, where it has no usual name")
-    parser.add_argument("--label_column", help="a CSV's column of labels, likewise")
+    parser.add_argument(
+        "--file_column", help="column of files in a CSV (default: file, path, filename, …)"
+    )
+    parser.add_argument(
+        "--label_column", help="column of labels in a CSV (default: label, emotion, …)"
+    )
 
 
 def columns_of(args: Any) -> Columns:
-    """Return what `--file_column` and `--label_column` say."""
+    """Columns that `--file_column` and `--label_column` name."""
     return Columns(args.file_column, args.label_column)
 
 
 def read_table(path: Path, columns: Columns) -> list[ClipRow]:
-    """Read a table with a header, whose files are relative to its folder.
+    """Read a table with a header; its files are relative to its folder.
 
-    The delimiter is found, the usual names of columns are known in upper and lower case, and
-    back-slashes of Windows are taken for slashes where no file has them in its name.
+    The delimiter is detected, the usual names of columns are found in upper and lower case, and
+    backslashes of Windows are read as slashes unless a file has them in its name.
 
     Raises:
-        CorpusError: it is no table in UTF-8, a column is missing or could be one of several, or
-            a row has no file, no label, or more fields than the header.
+        CorpusError: it is not a table in UTF-8, a column is missing or ambiguous, or a row has no
+            file, no label, or more fields than the header.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -77,12 +81,12 @@ def read_table(path: Path, columns: Columns) -> list[ClipRow]:
             for row in reader:
                 place = f"{path}, line {reader.line_num + 1}"
                 if None in row:
-                    raise CorpusError(f"{place}: more fields than the first line has columns.")
+                    raise CorpusError(f"{place}: there are more fields than columns in the header.")
                 values = {name: (text or "").strip() for name, text in row.items()}
                 if not any(values.values()):
                     continue
                 if not values[file_column] or not values[label_column]:
-                    raise CorpusError(f"{place}: no file or no label.")
+                    raise CorpusError(f"{place}: the file or the label is missing.")
                 rows.append(
                     (
                         find_file(path.parent, values[file_column]),
@@ -94,9 +98,9 @@ def read_table(path: Path, columns: Columns) -> list[ClipRow]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise CorpusError(f"{path} is not a CSV in UTF-8: {error}") from error
     if not rows:
-        raise CorpusError(f"{path} lists no clips.")
+        raise CorpusError(f"{path} lists no clips: add a line for each below the header.")
     if (file_column, label_column, delimiter) != ("file", "label", ","):
-        print(f"{path}: files from the column {file_column!r}, labels from {label_column!r}.")
+        print(f"{path}: files are in the column {file_column!r}, labels in {label_column!r}.")
     labels = class_names([label for _, label, _, _ in rows], str(path))
     return [
         (file, label, speaker, split)
@@ -107,24 +111,24 @@ def read_table(path: Path, columns: Columns) -> list[ClipRow]:
 def find_column(
     path: Path, names: list[str], usual: tuple[str, ...], wanted: str | None, kind: str
 ) -> str:
-    """Name of a table's column of `kind`, "file" or "label".
+    """Find a table's column of `kind`, "file" or "label".
 
     Raises:
-        CorpusError: it is missing, or could be one of several.
+        CorpusError: it is missing or ambiguous.
     """
-    told = f"{path} has the columns {', '.join(names) or '(none)'}"
+    columns = f"{path} has the columns {', '.join(names) or '(none)'}"
     if wanted is not None:
         if wanted not in names:
-            raise CorpusError(f"{told}: none is --{kind}_column {wanted}.")
+            raise CorpusError(f"{columns}, not {wanted}: correct --{kind}_column.")
         return wanted
     found = [name for name in names if name.lower() in usual]
     plain = [name for name in found if name.lower() == kind]
     if len(plain or found) > 1:
-        raise CorpusError(f"{told}: choose the {kind} with --{kind}_column.")
+        raise CorpusError(f"{columns}: choose the {kind} with --{kind}_column.")
     if not found:
         raise CorpusError(
-            f"{told}: none is named {kind} or the like. Name one with --{kind}_column, or begin "
-            "the table with the line file,label or file,label,speaker,split."
+            f"{columns}, none of them named {kind} or similar: choose one with --{kind}_column, or "
+            "start the table with the line file,label or file,label,speaker,split."
         )
     return (plain or found)[0]
 
@@ -135,7 +139,7 @@ def first_column(names: list[str], usual: tuple[str, ...]) -> str | None:
 
 
 def find_file(folder: Path, text: str) -> Path:
-    """Path of a table's file, which lies below `folder` unless it is absolute."""
+    """Path of a table's file, relative to `folder` unless it is absolute."""
     file = folder / text
     if "\\" in text and not file.is_file():
         return folder / PureWindowsPath(text).as_posix()
@@ -143,14 +147,14 @@ def find_file(folder: Path, text: str) -> Path:
 
 
 def class_names(labels: Iterable[Any], place: str) -> list[str]:
-    """Names of classes by the labels that a corpus gives, which may be whole numbers.
+    """Names of classes from a corpus's labels, which may be whole numbers.
 
     Args:
         labels: of its clips.
-        place: what the corpus is called in messages.
+        place: name of the corpus in messages.
 
     Raises:
-        CorpusError: they are fractions, which no classes are.
+        CorpusError: they are fractions, which cannot be classes.
     """
     names = [str(label) for label in labels]
     numbers = [as_number(name) for name in names]
@@ -159,20 +163,20 @@ def class_names(labels: Iterable[Any], place: str) -> list[str]:
     for name, number in zip(names, numbers, strict=True):
         if number is not None and not number.is_integer():
             raise CorpusError(
-                f"{place} has fractions as labels, such as {name}, and a classifier needs classes. "
-                "Regression (problem_type) is not supported."
+                f"{place} has fractions as labels, such as {name}, but a classifier needs classes: "
+                "regression is not supported."
             )
     whole = [
         name if name.isdecimal() else str(int(number or 0))
         for name, number in zip(names, numbers, strict=True)
     ]
-    told = ", ".join(sorted(set(whole))[:10])
-    print(f"WARNING: {place} has numbers as labels ({told}): they become the names of the classes.")
+    some = ", ".join(sorted(set(whole))[:10])
+    print(f"WARNING: {place} has numbers as labels ({some}), which become the names of classes.")
     return whole
 
 
 def as_number(text: str) -> float | None:
-    """Finite number that `text` is, or None."""
+    """Parse a finite number; None if `text` is none."""
     try:
         number = float(text)
     except ValueError:

@@ -1,8 +1,8 @@
-"""Files from their owners' places: with progress, resumed where they stopped, and verified.
+"""Download files with progress, resume interrupted transfers, and verify the result.
 
-A file comes as `NAME.part` and gets its name when its size and hash are right, so that one that
-has its name is whole. An interrupted transfer goes on from its last byte, in the same run and in
-the next.
+A file is downloaded as `NAME.part` and renamed once its size and hash are correct, so a file with
+its final name is complete. An interrupted transfer resumes at its last byte, in the same run or the
+next.
 """
 
 from __future__ import annotations
@@ -24,25 +24,26 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from emo_listen.errors import DownloadError, EmoListenError, OutputError
+from emo_listen.errors import DownloadError, OutputError
+from train.common.command import command_parser, exits_with_code
 
 TIMEOUT = 30.0
 """Seconds without a byte after which a transfer counts as interrupted."""
 
 TRIES = 5
-"""How often a file is asked for before the run ends."""
+"""Attempts for each file before the run fails."""
 
 PAUSE = 1.0
-"""Seconds before the second try; each further one waits twice as long."""
+"""Seconds before the second attempt, doubled for each further one."""
 
 BUSY = (429, 500, 502, 503, 504)
-"""Answers of a server that may answer otherwise when it is asked again."""
+"""HTTP statuses after which another attempt may succeed."""
 
 BLOCK = 1 << 18
 """Bytes read and written at a time."""
 
 WORKERS = 8
-"""Small files that are fetched at a time."""
+"""Small files that are downloaded in parallel."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -50,30 +51,30 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file that somebody offers, and what it must be."""
+    """A file to download, and how to verify it."""
 
     url: str
-    """Where it is offered."""
+    """Its address."""
 
     path: Path
-    """Where it goes."""
+    """Where it is saved."""
 
     size: int | None = None
-    """Its length in bytes, where it is known."""
+    """Its length in bytes, if known."""
 
     digest: str | None = None
-    """Its hash in hex, as `md5:…`, `sha256:…` or `git:…` (a git blob's), where it is known."""
+    """Its hash in hex, as `md5:…`, `sha256:…` or `git:…` (a git blob's), if known."""
 
 
 def download(file: RemoteFile, progress: Callable[[int], object] = lambda n_bytes: None) -> None:
-    """Fetch `file`, unless it is there already.
+    """Download `file`, unless it is already complete.
 
     Args:
-        file: what to fetch.
-        progress: called with bytes that have come; with a negative number where they are dropped.
+        file: what to download.
+        progress: called with the number of bytes received, negative if they are discarded.
 
     Raises:
-        DownloadError: it cannot be had, or is not what it must be.
+        DownloadError: it cannot be downloaded, or its size or hash is wrong.
         OutputError: it cannot be written.
     """
     if is_whole(file, file.path):
@@ -93,21 +94,21 @@ def download(file: RemoteFile, progress: Callable[[int], object] = lambda n_byte
     part.unlink()
     if not begun:
         raise DownloadError(
-            f"{file.url} does not have the size and hash that its owners published; what came was "
-            "deleted. Give the command again. If it fails again, the file was changed there."
+            f"{file.url} does not have the size and hash that its owners published, and was "
+            "deleted. Run the command again. If it fails again, the file has changed on the server."
         )
-    download(file, progress)  # what an earlier run left may be of another file
+    download(file, progress)  # the earlier run's part may belong to another file
 
 
 def is_whole(file: RemoteFile, path: Path) -> bool:
-    """Tell whether `path` has the size and the hash that `file` must have."""
+    """Whether `path` has the size and hash of `file`."""
     if not path.is_file() or file.size not in (None, length(path)):
         return False
     return file.digest is None or digest_of(path, file.digest.partition(":")[0]) == file.digest
 
 
 def digest_of(path: Path, kind: str) -> str:
-    """Hash of a file as `RemoteFile.digest` gives it; `kind` is `md5`, `sha256` or `git`."""
+    """Hash of a file in the format of `RemoteFile.digest`; `kind` is `md5`, `sha256` or `git`."""
     hasher = hashlib.new("sha1" if kind == "git" else kind, usedforsecurity=False)
     if kind == "git":
         hasher.update(f"blob {length(path)}\0".encode())
@@ -118,12 +119,12 @@ def digest_of(path: Path, kind: str) -> str:
 
 
 def length(path: Path) -> int:
-    """Bytes of a file; 0 where there is none."""
+    """Size of a file in bytes; 0 if it does not exist."""
     return path.stat().st_size if path.is_file() else 0
 
 
 def transfer(file: RemoteFile, part: Path, progress: Callable[[int], object]) -> None:
-    """Append to `part` what it lacks of `file`.
+    """Append the missing rest of `file` to `part`.
 
     Raises:
         OSError: the transfer stopped before its end.
@@ -137,9 +138,9 @@ def transfer(file: RemoteFile, part: Path, progress: Callable[[int], object]) ->
     except urllib.error.HTTPError as error:
         if error.code != 416:
             raise
-        return  # no byte is missing, or `part` is of another file, which its hash tells
+        return  # nothing is missing, or `part` belongs to another file: the hash decides
     with response:
-        if begun and response.status != 206:  # a server that only sends whole files
+        if begun and response.status != 206:  # the server only sends whole files
             progress(-begun)
             begun = 0
         missing = response.headers.get("Content-Length")
@@ -152,12 +153,14 @@ def transfer(file: RemoteFile, part: Path, progress: Callable[[int], object]) ->
                     output.flush()
                 progress(len(block))
     if missing is not None and length(part) < begun + int(missing):
-        raise ConnectionError(f"only {length(part):,} of {begun + int(missing):,} bytes came")
+        raise ConnectionError(
+            f"only {length(part):,} of {begun + int(missing):,} bytes were received"
+        )
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Tell an error of the local disk from one of the network."""
+    """Raise errors of the local disk as OutputError, unlike those of the network."""
     try:
         yield
     except OSError as error:
@@ -168,7 +171,7 @@ def fetch(url: str) -> bytes:
     """Return the bytes of a small file.
 
     Raises:
-        DownloadError: it cannot be had.
+        DownloadError: it cannot be downloaded.
     """
 
     def read() -> bytes:
@@ -179,7 +182,7 @@ def fetch(url: str) -> bytes:
 
 
 def open_url(url: str, start: int = 0) -> http.client.HTTPResponse:
-    """Ask for `url` from byte `start` on."""
+    """Request `url`, starting at byte `start`."""
     headers = {"User-Agent": "emo-listen"}
     if start:
         headers["Range"] = f"bytes={start}-"
@@ -187,10 +190,10 @@ def open_url(url: str, start: int = 0) -> http.client.HTTPResponse:
 
 
 def retry(url: str, action: Callable[[], Result]) -> Result:
-    """Do `action`, which asks for `url`, until it succeeds or has failed `TRIES` times.
+    """Call `action`, which requests `url`, until it succeeds or has failed `TRIES` times.
 
     Raises:
-        DownloadError: it failed, or the server refuses.
+        DownloadError: it failed, or the server refused.
     """
     for attempt in range(TRIES):
         if attempt:
@@ -200,23 +203,25 @@ def retry(url: str, action: Callable[[], Result]) -> Result:
         except urllib.error.HTTPError as error:
             error.close()
             if error.code not in BUSY:
-                raise DownloadError(f"{url} cannot be had: {error.code} {error.reason}") from error
+                raise DownloadError(
+                    f"{url} cannot be downloaded: {error.code} {error.reason}"
+                ) from error
             reason: object = f"{error.code} {error.reason}"
         except urllib.error.URLError as error:
             reason = error.reason
         except (OSError, http.client.HTTPException) as error:
             reason = error
     raise DownloadError(
-        f"{url} cannot be had after {TRIES} tries: {reason}. Check the network, and give the "
-        "command again: it goes on where it stopped."
+        f"{url} cannot be downloaded after {TRIES} attempts: {reason}. Check the network, and run "
+        "the command again: it resumes where it stopped."
     )
 
 
 def download_file(file: RemoteFile) -> None:
-    """Fetch one large file with a progress bar in bytes.
+    """Download one large file with a progress bar in bytes.
 
     Raises:
-        DownloadError, OutputError: as `download`.
+        DownloadError, OutputError: see `download`.
     """
     with tqdm(
         total=file.size, desc=file.path.name, unit="B", unit_scale=True, unit_divisor=1024
@@ -225,20 +230,20 @@ def download_file(file: RemoteFile) -> None:
 
 
 def in_parallel(
-    action: Callable[[Item], Result], items: Sequence[Item], told: str, unit: str
+    action: Callable[[Item], Result], items: Sequence[Item], description: str, unit: str
 ) -> list[Result]:
-    """Do `action` with each of `items`, `WORKERS` at a time, with a progress bar.
+    """Call `action` with each of `items`, `WORKERS` at a time, with a progress bar.
 
     Returns:
-        What it gave, in the order of `items`.
+        Its results, in the order of `items`.
 
     Raises:
-        DownloadError, OutputError: one failed; what is not begun is left undone.
+        DownloadError, OutputError: one failed; calls that had not started are cancelled.
     """
     with ThreadPoolExecutor(WORKERS) as pool:
         jobs = [pool.submit(action, item) for item in items]
         try:
-            for job in tqdm(as_completed(jobs), total=len(jobs), desc=told, unit=unit):
+            for job in tqdm(as_completed(jobs), total=len(jobs), desc=description, unit=unit):
                 job.result()
         except BaseException:
             pool.shutdown(cancel_futures=True)
@@ -246,35 +251,34 @@ def in_parallel(
     return [job.result() for job in jobs]
 
 
-def check_count(found: int, expected: int, told: str) -> None:
-    """Refuse another number of things than their owners published.
+def check_count(found: int, expected: int, what: str) -> None:
+    """Refuse a number of items that differs from the published one.
 
     Raises:
         DownloadError: naming both numbers.
     """
     if found != expected:
-        raise DownloadError(f"{found:,} {told} were found where {expected:,} were expected.")
+        raise DownloadError(
+            f"Found {found:,} {what}, expected {expected:,}: the corpus has changed on the server."
+        )
 
 
 def download_parser(description: str | None, default: str) -> argparse.ArgumentParser:
-    """Make a command line with `--output`, whose default is the folder `default`."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    """Make a command line with `--output`, by default the folder `default`."""
+    parser = command_parser(description)
     parser.add_argument(
-        "--output", type=Path, default=Path(default), help=f"folder (default: {default})"
+        "--output",
+        type=Path,
+        default=Path(default),
+        help=f"folder to download into (default: {default})",
     )
     return parser
 
 
 def run_download(output: Path, get: Callable[[Path], str]) -> int:
-    """Download with `get` into `output`, print what it says came; return the exit code."""
+    """Download with `get` into `output`, print its summary; return the exit code."""
     try:
-        print(f"{output}: {get(output)}")
-    except EmoListenError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return exits_with_code(lambda: print(f"{output}: {get(output)}"))()
     except KeyboardInterrupt:
-        print("Stopped. The same command goes on from here.", file=sys.stderr)
+        print("Stopped. Run the same command again to resume.", file=sys.stderr)
         return 130
-    return 0

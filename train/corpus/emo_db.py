@@ -1,8 +1,8 @@
-"""EMO-DB: ten German actors, and when they are for what.
+"""EMO-DB: ten German actors, and how their clips are used.
 
-`splits/emo_db.csv` has two columns of splits. While a recipe is being chosen, EMO-DB is a corpus
-that the model has never heard: every actor is `validation`. The final recipe, in which nothing is
-chosen any more, trains on all of them.
+`splits/emo_db.csv` has two columns of splits. While a recipe is being chosen, every actor is
+`validation`, so that EMO-DB is a corpus the model was never trained on. The final recipe, in which
+nothing is chosen any more, trains on all of them.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ EMOTIONS = {
     "A": "fear",
     "E": "disgust",
 }
-"""By the initial of their German names. Boredom (`L`) is left out: no other corpus has it."""
+"""By the initials of their German names. Boredom (`L`) is left out: no other corpus has it."""
 
 SPLITS_FILE = Path(__file__).resolve().parent / "splits" / "emo_db.csv"
 
 
 def read_emo_db(folder: Path, final: bool = False) -> list[ClipRow]:
-    """List the clips of an EMO-DB folder; empty where it is none.
+    """List the clips of an EMO-DB folder; empty for any other folder.
 
     Args:
-        folder: the clips' folder, or the one with their `wav/` or `audio/`.
-        final: give the splits of the final recipe, rather than those to choose with.
+        folder: the clips' folder, or the one that contains their `wav/` or `audio/`.
+        final: return the splits of the final recipe instead of those for choosing one.
     """
     for place in (folder / "audio", folder / "wav", folder):
         if not place.is_dir():

@@ -1,7 +1,7 @@
-"""LibriSpeech: ordinary read speech, all of it `neutral`, and which readers are for what.
+"""LibriSpeech: read speech, all of it `neutral`, and the split of each reader.
 
-`splits/librispeech.csv` names the split of each reader of `train-clean-100` and of ten of
-`test-other`. It was made once by `rule`, which also serves readers whom it does not name.
+`splits/librispeech.csv` has the split of each reader of `train-clean-100` and of ten of
+`test-other`. It was made once with `rule`, which also splits all other readers.
 """
 
 from __future__ import annotations
@@ -18,31 +18,33 @@ NAME = re.compile(r"(?P<reader>\d+)-\d+-\d{4}")
 """LibriSpeech's file names: reader, chapter, utterance."""
 
 SUBSETS = re.compile(r"(train|dev|test)-(clean|other)(-\d+)?")
-"""Folders of the owners' layout, and of Mini LibriSpeech's."""
+"""Names of the subsets' folders, in LibriSpeech and Mini LibriSpeech."""
 
 LABEL = "neutral"
-"""Class of every clip: books read aloud by volunteers, with no emotion to be acted."""
+"""Class of every clip: volunteers reading books aloud, without acting an emotion."""
 
 SPLITS_FILE = Path(__file__).resolve().parent / "splits" / "librispeech.csv"
 
 VALIDATION_BELOW = 0.16
-"""Readers of a training subset whose hash lies below are for validation: 42 of 251."""
+"""Readers of a training subset with a smaller hash are for validation: 42 of 251."""
 
 TEST_BELOW = 0.28
-"""And those from there to below this for the test: 32 of 251, beside the ten of `test-other`."""
+"""Those with a hash from there to below this are for the test: 32 of 251, beside ten of
+`test-other`."""
 
 
-def read_librispeech(folder: Path) -> list[ClipRow]:
-    """List the clips of a LibriSpeech folder; empty where it is none.
+def read_librispeech(folder: Path, final: bool = False) -> list[ClipRow]:
+    """List the clips of a LibriSpeech folder; empty for any other folder.
 
     Args:
-        folder: holds `audio/` and a `clips.csv` with the columns `file`, `speaker`, `subset`; or
-            is the owners' `LibriSpeech/`, lies around it, or is one of its subsets.
+        folder: has `audio/` and a `clips.csv` with the columns `file`, `speaker`, `subset`; or is
+            `LibriSpeech/` as distributed, its parent, or one of its subsets.
+        final: changes nothing.
     """
     splits = read_splits()
     return [
         (file, LABEL, reader, splits.get(reader) or rule(reader, subset))
-        for file, reader, subset in [*listed_clips(folder), *owners_clips(folder)]
+        for file, reader, subset in [*listed_clips(folder), *distributed_clips(folder)]
     ]
 
 
@@ -58,8 +60,8 @@ def listed_clips(folder: Path) -> Iterator[tuple[Path, str, str]]:
                 yield folder / "audio" / row["file"], row["speaker"], row["subset"]
 
 
-def owners_clips(folder: Path) -> Iterator[tuple[Path, str, str]]:
-    """Yield file, reader and subset of the owners' layout `SUBSET/READER/CHAPTER/`."""
+def distributed_clips(folder: Path) -> Iterator[tuple[Path, str, str]]:
+    """Yield file, reader and subset of the distributed layout `SUBSET/READER/CHAPTER/`."""
     if SUBSETS.fullmatch(folder.resolve().name):
         subsets = [folder]
     else:
@@ -73,13 +75,13 @@ def owners_clips(folder: Path) -> Iterator[tuple[Path, str, str]]:
 
 
 def read_splits() -> dict[str, str]:
-    """Split of each reader whom `splits/librispeech.csv` names."""
+    """Split of each reader in `splits/librispeech.csv`."""
     with SPLITS_FILE.open(encoding="utf-8", newline="") as file:
         return {row["speaker"]: row["split"] for row in csv.DictReader(file)}
 
 
 def rule(reader: str, subset: str) -> str:
-    """Split of a reader: as a `test` or `dev` subset says, else by the hash of the reader's id."""
+    """Split of a reader: that of a `test` or `dev` subset, else by the hash of the reader's id."""
     if subset.startswith("test"):
         return "test"
     if subset.startswith("dev"):

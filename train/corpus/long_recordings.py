@@ -1,8 +1,8 @@
-"""Cut recordings that are too long to be heard at once into windows.
+"""Cut recordings that are too long for one batch into windows.
 
-A batch is padded to its longest clip, and attention takes memory by the square of the length: one
-recording of minutes among short clips would take all of it. Training takes each window as a clip
-of its own; evaluation takes the mean of the probabilities of a recording's windows.
+A batch is padded to its longest clip, and attention needs memory by the square of the length: one
+recording of minutes among short clips would use all of it. Training uses each window as a clip;
+evaluation averages the probabilities of a recording's windows.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from train.corpus.audio_cache import FULL_SCALE, SILENT_BELOW
 
 LONGEST = 10.0
 """Seconds above which a recording is cut. Own choice: above every clip of CREMA-D (5.1 s) and most
-turns of speech, and below the 15.6 s that HuBERT and wav2vec 2.0 heard at most in pre-training."""
+turns of speech, and below 15.6 s, the longest input of HuBERT and wav2vec 2.0 in pre-training."""
 
 FORMAT = 1
-"""Raised whenever cutting changes, so that old caches are not taken for new ones."""
+"""Increased whenever cutting changes, so that old caches are not used."""
 
 WINDOWS = datasets.Features(
     {
@@ -38,15 +38,15 @@ WINDOWS = datasets.Features(
 
 
 def windows_of(samples: NDArray[Any], sampling_rate: int) -> list[NDArray[Any]]:
-    """Cut sound into as few windows of one length as `LONGEST` allows.
+    """Cut sound into as few windows of equal length as `LONGEST` allows.
 
     Args:
         samples: `(n_samples,)`.
         sampling_rate: of `samples`, in Hz.
 
     Returns:
-        `samples` itself where it is short enough; else windows that cover it evenly, two
-        neighbours sharing less than one sample for each window.
+        `samples` itself if it is short enough; else windows that cover it evenly, neighbours
+        overlapping by less than one sample for each window.
     """
     count = -(-len(samples) // round(LONGEST * sampling_rate))
     if count <= 1:
@@ -59,7 +59,7 @@ def windows_of(samples: NDArray[Any], sampling_rate: int) -> list[NDArray[Any]]:
 def cut_long(
     clips: datasets.Dataset, sampling_rate: int, cache_dir: Path
 ) -> tuple[datasets.Dataset, NDArray[np.int64]]:
-    """Replace the long recordings of one split by their windows, but for silent ones.
+    """Replace the long recordings of one split by their windows, except silent ones.
 
     Args:
         clips: rows of `audio_cache.decode_corpus`.
@@ -67,8 +67,8 @@ def cut_long(
         cache_dir: folder of caches.
 
     Returns:
-        The rows, and for each the index of its recording in `clips`; `clips` itself where no
-        recording is long.
+        The rows, and the index of each one's recording in `clips`; `clips` itself if no recording
+        is long.
     """
     is_long = np.asarray(clips["length"]) > round(LONGEST * sampling_rate)
     if not is_long.any():
@@ -98,8 +98,8 @@ def cut_long(
     source = long[np.asarray(windows["source"])]
     sound = windows.remove_columns("source")
     others = clips.remove_columns(sound.column_names)
-    told = datasets.Dataset.from_dict(others.select(source)[:], features=others.features)
-    cut = datasets.concatenate_datasets([told, sound], axis=1)
+    repeated = datasets.Dataset.from_dict(others.select(source)[:], features=others.features)
+    cut = datasets.concatenate_datasets([repeated, sound], axis=1)
     rows = datasets.concatenate_datasets(
         [clips.select(short), cut.select_columns(clips.column_names)]
     )
@@ -124,9 +124,9 @@ def cut_row(batch: dict[str, Any], indices: list[int], sampling_rate: int) -> di
 
 
 def cache_key(recordings: datasets.Dataset, sampling_rate: int) -> str:
-    """Hash of all that cutting depends on, 32 hex digits."""
-    told = [FORMAT, LONGEST, sampling_rate, list(recordings["digest"])]
-    return hashlib.blake2b(json.dumps(told).encode(), digest_size=16).hexdigest()
+    """Hash of everything that cutting depends on, 32 hex digits."""
+    state = [FORMAT, LONGEST, sampling_rate, list(recordings["digest"])]
+    return hashlib.blake2b(json.dumps(state).encode(), digest_size=16).hexdigest()
 
 
 def first_windows(recordings: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -137,14 +137,14 @@ def first_windows(recordings: NDArray[np.int64]) -> NDArray[np.int64]:
 def logits_by_recording(
     logits: NDArray[np.floating], recordings: NDArray[np.int64]
 ) -> NDArray[np.floating]:
-    """Logits whose softmax is the mean probability over the windows of each recording.
+    """Logits of recordings: their softmax is the mean of the windows' probabilities.
 
     Args:
         logits: `(n_windows, n_classes)`.
         recordings: index of each window's recording `(n_windows,)`.
 
     Returns:
-        `(n_recordings, n_classes)`; `logits` itself where each recording has one window.
+        `(n_recordings, n_classes)`; `logits` itself if each recording has one window.
     """
     if np.array_equal(recordings, np.arange(len(recordings))):
         return logits
@@ -161,7 +161,7 @@ def logits_by_recording(
 def over_windows(
     predict: Callable[[NDArray[np.float32]], NDArray[np.float64]], sampling_rate: int
 ) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
-    """Let `predict`, samples to probabilities `(n_classes,)`, take recordings of any length."""
+    """Extend `predict`, samples to probabilities `(n_classes,)`, to recordings of any length."""
 
     def mean(samples: NDArray[np.float32]) -> NDArray[np.float64]:
         windows = windows_of(samples, sampling_rate)
@@ -170,7 +170,7 @@ def over_windows(
     return mean
 
 
-def tell_cut(
+def print_cut(
     splits: dict[str, datasets.Dataset],
     windows: dict[str, tuple[datasets.Dataset, NDArray[np.int64]]],
 ) -> None:
@@ -180,5 +180,5 @@ def tell_cut(
         if (counts > 1).any():
             print(
                 f"{name}: {(counts > 1).sum()} of {len(clips)} recordings are longer than "
-                f"{LONGEST:g} s and cut into {counts[counts > 1].sum()} windows."
+                f"{LONGEST:g} s and were cut into {counts[counts > 1].sum()} windows."
             )

@@ -1,4 +1,4 @@
-"""Where the clone keeps its checkpoint, and where a corpus is looked for that nobody named."""
+"""Where the clone's checkpoint is, and where commands look for a corpus by default."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ BUNDLED_CHECKPOINT = CLONE / "checkpoints" / "hubert-compact"
 """PyTorch checkpoint of the bundled model, which `export/pack_checkpoint.py` writes."""
 
 DATA_VARIABLE = "EMO_LISTEN_DATA"
-"""Environment variable that names the corpus; set but empty, no corpus is looked for."""
+"""Environment variable that names the corpus; if it is empty, none is looked for."""
 
 CORPUS_PLACES = (CLONE.parent / "shared" / "crema-d", CLONE / "data" / "crema-d")
-"""Where CREMA-D is looked for without that."""
+"""Where commands look for CREMA-D without it."""
 
 HOW_TO_GET = "python train/get_crema_d.py --output data/crema-d"
 
 DATA_HELP = f"default: what {DATA_VARIABLE} names, else ../shared/crema-d or data/crema-d"
-"""What the help of `--data` says of its default."""
+"""Default of `--data`, for its help."""
 
 
 def find_corpus() -> str | None:
-    """Corpus to work with where none was named; None where there is none."""
+    """Find the default corpus; None if there is none."""
     named = os.environ.get(DATA_VARIABLE)
     if named is not None:
         return named or None
@@ -34,15 +34,15 @@ def find_corpus() -> str | None:
 
 
 def need_corpus(data: str | None) -> str:
-    """Corpus that was named, or else found.
+    """Return `data`, or else the default corpus.
 
     Raises:
-        CorpusError: neither; it says how to get one.
+        CorpusError: there is none; it says how to get one.
     """
     found = data or find_corpus()
     if found is None:
         raise CorpusError(
-            f"there is no corpus: name one with --data or {DATA_VARIABLE}, or get CREMA-D with "
-            f"`{HOW_TO_GET}`"
+            f"There is no corpus: set --data or {DATA_VARIABLE}, or download CREMA-D with "
+            f"`{HOW_TO_GET}`."
         )
     return found

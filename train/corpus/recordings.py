@@ -1,7 +1,7 @@
 """Recordings to calibrate, verify and measure with: a split of a corpus, or the bundled sample.
 
-One loader for train/, export/ and benchmarks/, so that a score is of the very clips that training
-set aside.
+train/, export/ and benchmarks/ all load them here, so that scores are of exactly the clips that
+training set aside.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from emo_listen.audio import load_audio
 from emo_listen.errors import CorpusError
 from emo_listen.samples import SAMPLE
-from train.corpus.audio_cache import CACHE_DIR, decode_corpus, print_faults, to_float
+from train.corpus.audio_cache import CACHE_DIR, to_float
 from train.corpus.clip_table import USUAL_COLUMNS, Columns
 from train.corpus.joined import corpus_names
 from train.corpus.load import load_corpus
-from train.corpus.splits import split_corpus
+from train.corpus.prepare import prepare_corpus
 
 TIMED_CLIPS = 24
-"""Recordings of a corpus that are joined to time with."""
+"""Recordings of a corpus that are joined for timing."""
 
 
 @dataclass
@@ -31,16 +31,16 @@ class Clip:
     """One recording of a corpus."""
 
     name: str
-    """Where it lies."""
+    """Its path, or its place in a hub dataset."""
 
     label: str
-    """Class that the corpus gives it."""
+    """Class that it has in the corpus."""
 
     samples: NDArray[np.float32]
     """Mono sound `(n_samples,)` at the model's rate, full scale is 1."""
 
     speaker: str | None = None
-    """Who speaks; None where the corpus does not tell."""
+    """Who speaks; None if unknown."""
 
 
 def load_clips(
@@ -51,13 +51,13 @@ def load_clips(
     cache_dir: Path = CACHE_DIR,
     columns: Columns = USUAL_COLUMNS,
 ) -> list[Clip]:
-    """Decode one split of the corpus that `data` names, or find it in the cache.
+    """Decode one split of a corpus, or read it from the cache.
 
     Args:
         data: as `load.load_corpus`.
         split: `train`, `validation` or `test`.
         sampling_rate: of the model, in Hz.
-        limit: take about this many clips, equally many of each class, spread over the split.
+        limit: about how many clips to take, equally many of each class, spread over the split.
         cache_dir: folder of decoded sound.
         columns: of a CSV.
 
@@ -65,19 +65,10 @@ def load_clips(
         The clips, in the corpus's order.
 
     Raises:
-        CorpusError: no such corpus or split, or not one clip can be used.
+        CorpusError: no such corpus or split, or no clip can be used.
     """
     corpus = load_corpus(data, columns=columns)
-    named = split in corpus["split"]
-    if named:
-        corpus = corpus.select([i for i, name in enumerate(corpus["split"]) if name == split])
-    clips, faults = decode_corpus(corpus, sampling_rate, cache_dir)
-    print_faults(faults)
-    if not named:
-        splits = split_corpus(clips)
-        if split not in splits:
-            raise CorpusError(f"{data} has no {split} split, but {', '.join(splits)}")
-        clips = splits[split]
+    clips = prepare_corpus(corpus, sampling_rate, cache_dir, only=split).splits[split]
     if limit is not None:
         clips = clips.select(_spread(clips["label"], limit))
     return [
@@ -96,7 +87,7 @@ def load_clips_of_all(
     """Decode one split of several corpora, as `load_clips` does; speakers are `corpus/speaker`.
 
     Raises:
-        CorpusError: a corpus is none, has no such split, or not one clip of it can be used.
+        CorpusError: a corpus cannot be read, has no such split or no clip that can be used.
     """
     clips = []
     for place, name in zip(data, corpus_names(data), strict=True):
@@ -108,7 +99,7 @@ def load_clips_of_all(
 
 
 def check_labels(clips: list[Clip], labels: list[str]) -> None:
-    """Refuse recordings of classes that the model does not know.
+    """Refuse recordings of classes that the model does not have.
 
     Raises:
         CorpusError: naming those classes.
@@ -117,21 +108,21 @@ def check_labels(clips: list[Clip], labels: list[str]) -> None:
     if unknown:
         raise CorpusError(
             f"the model does not know the corpus's {', '.join(unknown)}, only "
-            f"{', '.join(labels)}: give the corpus that it was trained on"
+            f"{', '.join(labels)}: pass a corpus with the model's classes to --data"
         )
 
 
 def join(clips: list[Clip]) -> NDArray[np.float32]:
-    """Join recordings one after the other to one, `(n_samples,)`."""
+    """Concatenate recordings, `(n_samples,)`."""
     return np.concatenate([clip.samples for clip in clips])
 
 
 def speech_of(
     data: str | None, sampling_rate: int, cache_dir: Path = CACHE_DIR
 ) -> NDArray[np.float32]:
-    """Read speech to time with, `(n_samples,)` at a rate in Hz.
+    """Read speech for timing, `(n_samples,)` at a rate in Hz.
 
-    Some clips of the validation split of the corpus `data`, joined; the package's voice where None.
+    Some validation clips of the corpus `data`, joined; the bundled sample if None.
 
     Raises:
         CorpusError: no such corpus, or it has no validation split.
@@ -142,7 +133,7 @@ def speech_of(
 
 
 def bundled_speech(sampling_rate: int) -> NDArray[np.float32]:
-    """Read the package's synthetic voice, `(n_samples,)` at `sampling_rate` in Hz."""
+    """Read the bundled sample, a synthetic voice, `(n_samples,)` at `sampling_rate` in Hz."""
     return load_audio(SAMPLE, sampling_rate)
 
 

@@ -1,4 +1,4 @@
-"""Which files are sound, by their suffix, and what a corpus says of each."""
+"""Which files are sound, judged by their suffix, and what a corpus says about each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ClipRow = tuple[Path, str, str | None, str | None]
 
 
 def audio_files(folder: Path) -> list[Path]:
-    """Audio files directly in `folder`, recognised by their suffix, sorted."""
+    """Sound files directly in `folder`, sorted."""
     return sorted(
         file
         for file in folder.iterdir()

@@ -1,1 +1,1 @@
-"""A compact student, its teachers, and a probe of what it has learned."""
+"""A compact student, its teachers, and a probe of what it has learnt."""

@@ -1,23 +1,23 @@
-"""Whisper's front end written as HuBERT's: a log-mel spectrogram made of convolutions and GELUs.
+"""Whisper's front end as HuBERT's: a log-mel spectrogram made of convolutions and GELUs.
 
 A `HubertModel` with `feat_extract_norm="group"`, biases, and no LayerNorm before its projection
-has nothing in its front end but convolutions and GELUs. Seven of them compute what Whisper
-computes, with nothing learned:
+has only convolutions and GELUs in its front end. Seven of them compute what Whisper computes,
+without any training:
 
 | layer | kernel, stride | channels | computes                                                  |
 | ----- | -------------- | -------- | --------------------------------------------------------- |
-| 0     | 1, 1           | 1        | the waveform at a steady level, which is GroupNorm's doing |
+| 0     | 1, 1           | 1        | the waveform at a constant level, by GroupNorm            |
 | 1     | 400, 160       | 3 x 201  | each frequency of the spectrogram in three phases          |
 | 2     | 1, 1           | 80       | mel bands                                                  |
-| 3     | 1, 1           | 80 x n   | each band beside n thresholds in geometric steps           |
-| 4     | 1, 1           | 80       | its logarithm, a sum of bent lines                         |
+| 3     | 1, 1           | 80 x n   | each band against n thresholds in geometric steps          |
+| 4     | 1, 1           | 80       | its logarithm, a sum of ramps                              |
 | 5, 6  | 3, 1 and 3, 2  | width    | Whisper's two convolutions, copied                         |
 
-GELU is nearly `max(x, 0)` for the magnitudes met in layer 1, and the positive parts of three
-sinusoids 120 degrees apart add up to their magnitude within 7 % (0.6 dB), whatever the phase.
-Far above zero GELU changes nothing: layers 0, 2 and 4 add `SHIFT`, which the next one takes off.
-What remains are errors of a few percent of a decibel: the squared error of the log-mel
-spectrogram is 0.5 % of its variance on CREMA-D, that of Whisper's first hidden state 1 %.
+GELU is nearly `max(x, 0)` for the magnitudes in layer 1, and the positive parts of three sinusoids
+120 degrees apart add up to their magnitude within 7 % (0.6 dB) at any phase. Far above zero GELU is
+the identity: layers 0, 2 and 4 add `SHIFT`, which the next one subtracts. The remaining errors are
+a few percent of a decibel: the squared error of the log-mel spectrogram is 0.5 % of its variance on
+CREMA-D, that of Whisper's first hidden state 1 %.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ from train.distillation.teacher import HOP, WINDOW, WhisperTeacher
 KERNELS, STRIDES = [1, WINDOW, 1, 1, 1, 3, 3], [1, HOP, 1, 1, 1, 1, 2]
 
 SHIFT = 6.0
-"""Added where a layer must change nothing: GELU(x) is x within 1e-8 here."""
+"""Added where GELU must be the identity: GELU(x) is x within 1e-8 here."""
 
 LEVEL = 0.5
-"""Standard deviation of the waveform beside `SHIFT`: eight of them pass within 0.1. A lower one
-would let the rounding errors of `SHIFT` into quiet frequencies."""
+"""Standard deviation of the waveform around `SHIFT`: eight of them pass within 0.1. With a lower
+one, the rounding errors of `SHIFT` would disturb quiet frequencies."""
 
 GAIN = 120.0
-"""Magnitude in layer 1 over that of the spectrogram of sound with variance 1: speech from its
-loudest to 90 dB below then lies between 3 and 100,000, where GELU is nearly `max(x, 0)`."""
+"""Magnitude in layer 1 divided by that of the spectrogram of sound with variance 1: speech from its
+loudest to 90 dB below is then between 3 and 100,000, where GELU is nearly `max(x, 0)`."""
 
 LOWEST, HIGHEST = 0.7, 35000.0
-"""Range of a mel band (mean magnitude of its frequencies) whose logarithm is taken."""
+"""Range of a mel band (mean magnitude of its frequencies) in which the logarithm is fitted."""
 
 SHARPNESS = 2.0
-"""Slope of a unit of layer 3 at its threshold, over that threshold's inverse: the higher, the
-sharper the bends of the logarithm."""
+"""Slope of a unit of layer 3 at its threshold, times that threshold: the higher, the sharper the
+bends of the logarithm."""
 
 
-def refuse_other_front_end(config: HubertConfig, n_mels: int, width: int) -> None:
-    """Raise ModelError where `config`'s front end is not that of this module."""
+def check_front_end(config: HubertConfig, n_mels: int, width: int) -> None:
+    """Raise ModelError if `config`'s front end is not that of this module."""
     bands = list(config.conv_dim)[2] if len(config.conv_dim) == 7 else 0
     units = list(config.conv_dim)[3] // bands if bands else 0
     wanted = {
@@ -72,18 +72,20 @@ def refuse_other_front_end(config: HubertConfig, n_mels: int, width: int) -> Non
         mine = getattr(config, name)
         mine = list(mine) if isinstance(mine, tuple) else mine
         if mine != value:
-            raise ModelError(f"student config: {name} is {mine}, this teacher needs {value}")
+            raise ModelError(
+                f"In the student's config, {name} is {mine}; the teacher needs {value}."
+            )
 
 
 @torch.no_grad()
 def init_front_end(student: HubertModel, teacher: WhisperTeacher, speech: torch.Tensor) -> None:
-    """Begin a student's front end as the teacher's.
+    """Initialise a student's front end with the teacher's.
 
     Args:
-        student: of the shape that `refuse_other_front_end` accepts.
+        student: of the shape that `check_front_end` accepts.
         teacher: Whisper's encoder.
-        speech: float32 `(batch, n_samples)`, zero mean and unit variance, to fit each band's
-            logarithm on.
+        speech: float32 `(batch, n_samples)`, zero mean and unit variance, for fitting each
+            band's logarithm.
     """
     layers = student.feature_extractor.conv_layers
     convs = [layer.conv for layer in layers]
@@ -104,7 +106,7 @@ def init_front_end(student: HubertModel, teacher: WhisperTeacher, speech: torch.
 
 
 def init_spectrogram(conv: Any, window: torch.Tensor) -> None:
-    """Set windowed cosines of each frequency in three phases; none answers to `SHIFT`."""
+    """Set windowed cosines of each frequency in three phases, which cancel `SHIFT`."""
     taps = np.arange(WINDOW) / WINDOW
     phases = np.arange(3) / 3
     frequencies = np.arange(WINDOW // 2 + 1)
@@ -116,7 +118,7 @@ def init_spectrogram(conv: Any, window: torch.Tensor) -> None:
 
 
 def init_mel_bands(conv: Any, mel_filters: torch.Tensor) -> None:
-    """Set weighted means of magnitudes, whose weights are the roots of the mel filters'."""
+    """Set weighted means of magnitudes; weights are the square roots of the mel filters."""
     weights = mel_filters.double().sqrt()
     weights /= weights.sum(dim=1, keepdim=True)
     conv.weight.copy_(weights.repeat_interleave(3, dim=1)[:, :, None])
@@ -124,10 +126,10 @@ def init_mel_bands(conv: Any, mel_filters: torch.Tensor) -> None:
 
 
 def init_logarithm(bends: Any, slopes: Any) -> None:
-    """Set units and their weights so that each band's sum of bent lines is its `log10`.
+    """Set units and their weights so that each band's sum of ramps is its `log10`.
 
-    The lines fall from 1 to 0 at their threshold and stay there, so that no large numbers cancel.
-    Their weights are the least-squares solution on an even grid of logarithms.
+    The ramps fall to 0 at their threshold and stay there, so that no large numbers cancel. Their
+    weights are the least-squares solution on an even grid of logarithms.
     """
     n_bands, n_units = slopes.out_channels, bends.out_channels // slopes.out_channels
     thresholds = torch.from_numpy(np.geomspace(LOWEST, HIGHEST, n_units + 1)[1:])
@@ -146,7 +148,7 @@ def init_logarithm(bends: Any, slopes: Any) -> None:
 
 
 def fit_bands(student: HubertModel, teacher: WhisperTeacher, speech: torch.Tensor) -> None:
-    """Scale and shift each band's logarithm to the teacher's log-mel spectrogram of `speech`."""
+    """Scale and shift each band's logarithm to match the teacher's spectrogram of `speech`."""
     wanted = teacher.log_mel(speech).transpose(0, 1).flatten(1).double()
     layers = student.feature_extractor.conv_layers
     hidden = speech[:, None]

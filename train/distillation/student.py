@@ -1,14 +1,14 @@
-"""Build a compact `HubertModel` that begins as close to its teacher as its shape allows.
+"""Build a compact `HubertModel`, initialised as close to its teacher as its shape allows.
 
-From Whisper it takes everything. Whisper's encoder layers are, term for term, HuBERT's with
-`do_stable_layer_norm=True`, and are copied. Its spectrogram and convolutions are written as
-HuBERT's front end (`mel_front_end.py`). Its sinusoidal positions become the positional
-convolution, depthwise and causal: over a constant input, zero-padded on the left, a convolution
-gives the running sum of its taps, which can be any function of the frame's number. Such a student
-needs no distillation as long as it is as wide as the teacher and has no more layers.
+From Whisper it takes everything. Whisper's encoder layers compute the same as HuBERT's with
+`do_stable_layer_norm=True`, and are copied. Its spectrogram and convolutions are expressed as
+HuBERT's front end (`mel_front_end.py`). Its sinusoidal positions become the positional convolution,
+depthwise and causal: on a constant input, zero-padded on the left, a convolution returns the
+running sum of its taps, which can be any function of the frame's number. Such a student needs no
+distillation if it has the teacher's width and no more layers.
 
-From HuBERT, wav2vec 2.0 or WavLM it takes each part whose shape agrees; `distill.py` teaches it
-the rest.
+From HuBERT, wav2vec 2.0 or WavLM it takes each part with the same shape; `distill.py` trains the
+rest.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from transformers import HubertConfig, HubertModel
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from emo_listen.errors import ModelError
-from train.distillation.mel_front_end import init_front_end, refuse_other_front_end
+from train.distillation.mel_front_end import check_front_end, init_front_end
 from train.distillation.teacher import Teacher, WhisperTeacher
 
 OFFSET = -30.0
-"""Constant in each input of the positional convolution, large beside Whisper's embeddings, so
-that the positions depend little on them. The convolution's bias takes it off again: as layers
-begin with LayerNorm, float32 is needed only up to there."""
+"""Constant in each input of the positional convolution, large compared with Whisper's embeddings,
+so that the positions depend little on them. The convolution's bias subtracts it again: since layers
+start with LayerNorm, float32 is needed only up to there."""
 
 
 def build_student(config: HubertConfig, teacher: Teacher, speech: torch.Tensor) -> HubertModel:
-    """Make a student of `config`'s shape, begun from `teacher`.
+    """Make a student of `config`'s shape, initialised from `teacher`.
 
     Args:
-        config: for Whisper, width, heads and feed-forward size must be the teacher's; depth at
-            most its; the front end that of `mel_front_end.py`.
+        config: for Whisper, width, heads and feed-forward size must be the teacher's, depth at
+            most the teacher's, and the front end that of `mel_front_end.py`.
         teacher: in evaluation mode.
-        speech: float32 `(batch, n_samples)`, zero mean and unit variance, to fit scales on.
+        speech: float32 `(batch, n_samples)`, zero mean and unit variance, for fitting scales.
 
     Raises:
-        ModelError: a shape differs from what the teacher needs.
+        ModelError: a shape does not fit the teacher.
     """
     if isinstance(teacher, WhisperTeacher):
-        refuse_other_shape(config, teacher)
+        check_shape(config, teacher)
         student = HubertModel(config)
         init_front_end(student, teacher, speech)
         for mine, theirs in zip(student.encoder.layers, teacher.encoder.layers, strict=False):
@@ -57,10 +57,10 @@ def build_student(config: HubertConfig, teacher: Teacher, speech: torch.Tensor) 
 
 
 def paired_states(student_depth: int, teacher: Teacher) -> list[int]:
-    """Teacher's hidden state that each of the student's should equal, from 0 to its depth.
+    """Index of the teacher's hidden state for each of the student's, from 0 to its depth.
 
-    Whisper's first layers suffice for emotion, and are taken one by one; from other teachers,
-    evenly spaced ones.
+    Whisper's first layers are enough for emotion; of other teachers, evenly spaced layers are
+    used.
     """
     if isinstance(teacher, WhisperTeacher):
         return list(range(student_depth + 1))
@@ -68,7 +68,7 @@ def paired_states(student_depth: int, teacher: Teacher) -> list[int]:
 
 
 def fixed_modules(student: HubertModel, teacher: Teacher) -> list[nn.Module]:
-    """Modules that are exact from the start, so that training could only spoil them."""
+    """Modules that are exact from the start, which training could only make worse."""
     if isinstance(teacher, WhisperTeacher):
         return [
             student.feature_extractor,
@@ -78,8 +78,8 @@ def fixed_modules(student: HubertModel, teacher: Teacher) -> list[nn.Module]:
     return []
 
 
-def refuse_other_shape(config: HubertConfig, teacher: WhisperTeacher) -> None:
-    """Raise ModelError where the student's layers cannot be the teacher's."""
+def check_shape(config: HubertConfig, teacher: WhisperTeacher) -> None:
+    """Raise ModelError if the teacher's layers do not fit the student."""
     theirs = teacher.encoder.config
     pairs = {
         "hidden_size": (config.hidden_size, theirs.d_model),
@@ -90,15 +90,20 @@ def refuse_other_shape(config: HubertConfig, teacher: WhisperTeacher) -> None:
     }
     for name, (mine, wanted) in pairs.items():
         if mine != wanted:
-            raise ModelError(f"student config: {name} is {mine}, the teacher needs {wanted}")
+            raise ModelError(
+                f"In the student's config, {name} is {mine}; the teacher needs {wanted}."
+            )
     if config.num_hidden_layers > teacher.depth:
-        raise ModelError(f"student config: more than the teacher's {teacher.depth} layers")
-    refuse_other_front_end(config, theirs.num_mel_bins, theirs.d_model)
+        raise ModelError(
+            f"The student's config has {config.num_hidden_layers} layers, the teacher only "
+            f"{teacher.depth}: reduce num_hidden_layers."
+        )
+    check_front_end(config, theirs.num_mel_bins, theirs.d_model)
 
 
 @torch.no_grad()
 def copy_whisper_layer(mine: Any, theirs: Any) -> None:
-    """Copy one of Whisper's encoder layers into one of HuBERT's."""
+    """Copy one of Whisper's encoder layers to one of HuBERT's."""
     for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
         source, target = getattr(theirs.self_attn, name), getattr(mine.attention, name)
         target.weight.copy_(source.weight)
@@ -114,7 +119,7 @@ def copy_whisper_layer(mine: Any, theirs: Any) -> None:
 
 @torch.no_grad()
 def init_final_norm(student: HubertModel, encoder: WhisperEncoder) -> None:
-    """Begin the last LayerNorm as that which the teacher applies at this depth."""
+    """Initialise the last LayerNorm with the one that the teacher applies at this depth."""
     depth = len(student.encoder.layers)
     whole = depth == len(encoder.layers)
     norm = encoder.layer_norm if whole else encoder.layers[depth].self_attn_layer_norm
@@ -123,10 +128,10 @@ def init_final_norm(student: HubertModel, encoder: WhisperEncoder) -> None:
 
 @torch.no_grad()
 def init_positions(student: HubertModel, encoder: WhisperEncoder) -> None:
-    """Begin the depthwise positional convolution as the teacher's position embeddings.
+    """Initialise the depthwise positional convolution with the teacher's position embeddings.
 
-    With `OFFSET` (b) as its constant input, tap m frames back as (P[m] - P[m-1]) / b gives
-    P[t] at frame t, for as many frames as there are taps to the left; later frames get the last.
+    With the constant input `OFFSET` (b), taps (P[m] - P[m-1]) / b at m frames back give P[t] at
+    frame t, for as many frames as there are taps to the left; later frames get the last.
     """
     projection = student.feature_projection.projection
     projection.weight.copy_(torch.eye(projection.out_features))
@@ -135,14 +140,14 @@ def init_positions(student: HubertModel, encoder: WhisperEncoder) -> None:
     left = conv.kernel_size[0] // 2
     positions = encoder.embed_positions.weight[: left + 1]
     steps = torch.cat([positions[:1], positions.diff(dim=0)]) / OFFSET
-    weight = torch.full(conv.weight.shape, 1e-9)  # weight norm knows no direction for zeros
+    weight = torch.full(conv.weight.shape, 1e-9)  # weight norm has no direction for zeros
     weight[:, 0, : left + 1] += steps.flip(0).T
     conv.weight = weight
     conv.bias.fill_(-OFFSET)
 
 
 def copy_where_shapes_agree(student: HubertModel, teacher: Any) -> None:
-    """Copy front end, projection, positions and evenly spaced layers where they fit."""
+    """Copy front end, projection, positions and evenly spaced layers whose shapes agree."""
     pairs = [
         (student.feature_extractor, teacher.feature_extractor),
         (student.feature_projection, teacher.feature_projection),

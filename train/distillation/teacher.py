@@ -1,7 +1,7 @@
-"""Speech encoders as teachers: hidden states whose frames are those of the student.
+"""Speech encoders as teachers: their hidden states have the frames of the student's.
 
-A teacher is Whisper's encoder, or a model that takes the waveform itself (HuBERT, wav2vec 2.0,
-WavLM). All give 50 frames a second.
+A teacher is Whisper's encoder, or a model that takes waveforms (HuBERT, wav2vec 2.0, WavLM). All
+have 50 frames per second.
 """
 
 from __future__ import annotations
@@ -12,32 +12,32 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import AutoConfig, AutoModel, WhisperFeatureExtractor, WhisperModel
+from transformers import AutoModel, WhisperFeatureExtractor, WhisperModel
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from emo_listen.errors import ModelError
+from train.backbones.kinds import BACKBONES, KNOWN_NAMES
+from train.backbones.load import LOADING_ERRORS, SAFE, check_not_pickled, first_line, load_config
 
 SPEECH_RMS = 0.07
-"""RMS (full scale is 1) of speech as Whisper hears it; `input_values` have RMS 1."""
+"""RMS (full scale is 1) of speech for Whisper; `input_values` have RMS 1."""
 
 WINDOW, HOP = 400, 160
 """Of Whisper's spectrogram, in samples at 16 kHz."""
-
-WAVEFORM_TYPES = ("hubert", "wav2vec2", "wavlm")
 
 
 class WhisperTeacher(nn.Module):
     """Whisper's first `depth` encoder layers, frozen.
 
-    Whisper pads its spectrogram and both convolutions; a HuBERT front end pads nothing. Here the
-    teacher pads nothing either, so that its frames cover the very samples of the student's.
+    Whisper pads its spectrogram and both convolutions; a HuBERT front end has no padding. Here the
+    teacher has none either, so that its frames cover the same samples as the student's.
     """
 
     mel_filters: torch.Tensor
     window: torch.Tensor
 
     def __init__(self, encoder: WhisperEncoder, depth: int | None = None) -> None:
-        """Wrap an encoder; `depth` defaults to all its layers."""
+        """Wrap an encoder; `depth` defaults to all layers."""
         super().__init__()
         self.encoder = encoder.eval().requires_grad_(False)
         self.depth = len(encoder.layers) if depth is None else depth
@@ -64,7 +64,7 @@ class WhisperTeacher(nn.Module):
 
         Args:
             input_values: `(batch, n_samples)` at 16 kHz, zero mean and unit variance.
-            depth: layers to run; all of `self.depth` by default.
+            depth: layers to run; by default `self.depth`.
         """
         encoder = self.encoder
         with torch.autocast(input_values.device.type, enabled=False):
@@ -79,10 +79,10 @@ class WhisperTeacher(nn.Module):
 
 
 class WaveformTeacher(nn.Module):
-    """A HuBERT, wav2vec 2.0 or WavLM, frozen."""
+    """A frozen HuBERT, wav2vec 2.0 or WavLM."""
 
     def __init__(self, model: Any) -> None:
-        """Wrap a base model without head."""
+        """Wrap a base model without a head."""
         super().__init__()
         self.model = model.eval().requires_grad_(False)
         self.depth: int = model.config.num_hidden_layers
@@ -98,22 +98,24 @@ Teacher = WhisperTeacher | WaveformTeacher
 
 
 def load_teacher(place: str) -> Teacher:
-    """Load an encoder from a local folder (whole model or encoder alone) or a hub id.
+    """Load an encoder from a folder (whole model or encoder alone) or a hub id.
 
     Raises:
         ModelError: it is of another kind, or cannot be loaded.
     """
+    config = load_config(place)
+    check_not_pickled(place)
     try:
-        config = AutoConfig.from_pretrained(place)
-        if config.model_type in WAVEFORM_TYPES:
-            return WaveformTeacher(AutoModel.from_pretrained(place, dtype=torch.float32))
+        if config.model_type in BACKBONES:
+            return WaveformTeacher(AutoModel.from_pretrained(place, dtype=torch.float32, **SAFE))
         if config.model_type != "whisper":
-            known = ", ".join(("whisper", *WAVEFORM_TYPES))
             raise ModelError(
-                f"{place} is a {config.model_type} model; a teacher must be one of {known}"
+                f"{place} is a {config.model_type} model: a teacher must be Whisper or one of "
+                f"{KNOWN_NAMES}."
             )
+        safe = {"dtype": torch.float32, "use_safetensors": True}
         if "WhisperEncoder" in (config.architectures or []):
-            return WhisperTeacher(WhisperEncoder.from_pretrained(place, dtype=torch.float32))
-        return WhisperTeacher(WhisperModel.from_pretrained(place, dtype=torch.float32).encoder)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"no teacher at {place}: {error}") from error
+            return WhisperTeacher(WhisperEncoder.from_pretrained(place, **safe))
+        return WhisperTeacher(WhisperModel.from_pretrained(place, **safe).encoder)
+    except LOADING_ERRORS as error:
+        raise ModelError(f"The teacher {place} cannot be loaded: {first_line(error)}") from error

@@ -1,6 +1,6 @@
-"""What calibration computes: a temperature, how far to trust a confidence, what to call certain.
+"""Calibration: temperature, reliability, and the threshold of `uncertain`.
 
-Everything here works on arrays, one row or element for each window or segment of sound.
+Everything here works on arrays, one row or element per window or segment of sound.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
 
 BINS = 10
-"""Bins of equal width in which confidence and accuracy are compared."""
+"""Bins of equal width for comparing confidence and accuracy."""
 
 TEMPERATURES = (0.05, 20.0)
-"""Range that is searched (no unit)."""
+"""Range of the search (no unit)."""
 
 THRESHOLDS = np.arange(100) / 100
-"""Confidences below which a label may be called uncertain (probability, 0 to below 1)."""
+"""Candidates for the confidence below which a label is uncertain (0 to below 1)."""
 
 FEWEST = 50
-"""Fewest segments from which the accuracy above a threshold is told."""
+"""Fewest segments above a threshold for which an accuracy is reported."""
 
 
 @dataclass
 class Answers:
-    """What a model said of stretches of sound whose class is known: windows, segments or clips."""
+    """A model's predictions of sound whose class is known: windows, segments or clips."""
 
     logits: Floats
     """Scores `(n, n_classes)` before the softmax, up to a constant for each row (no unit)."""
@@ -41,11 +41,11 @@ class Answers:
     """Indices of the true classes `(n,)`."""
 
     speakers: list[str | None]
-    """Who speaks in each of the n stretches, where that is known."""
+    """Speaker of each of the n rows; None if unknown."""
 
     @property
     def right(self) -> Booleans:
-        """Whether the most probable class is the true one, `(n,)`."""
+        """Whether the most probable class is correct, `(n,)`."""
         return self.logits.argmax(axis=1) == self.classes
 
     def confidences(self, temperature: float) -> Floats:
@@ -53,14 +53,14 @@ class Answers:
         return softmax(self.logits / temperature, axis=1).max(axis=1)
 
     def select(self, rows: Booleans) -> Answers:
-        """Take the stretches where `rows` `(n,)` is true."""
+        """Select the rows where `rows` `(n,)` is true."""
         speakers = [self.speakers[i] for i in np.flatnonzero(rows)]
         return Answers(self.logits[rows], self.classes[rows], speakers)
 
     def without_each_speaker(self) -> Iterator[tuple[Booleans, Answers]]:
-        """Yield, for each speaker, where the stretches `(n,)` are that speaker's, and the others.
+        """Yield for each speaker a mask `(n,)` of the speaker's rows, and the other rows.
 
-        Yields nothing where a speaker is unknown, or where there is only one.
+        Yields nothing if a speaker is unknown, or if there is only one.
         """
         names = sorted({name for name in self.speakers if name is not None})
         if None in self.speakers or len(names) < 2:
@@ -72,7 +72,7 @@ class Answers:
 
 @dataclass
 class HeldOut:
-    """What is to be expected of speakers who were not calibrated on."""
+    """Expected figures for speakers that were not used to calibrate."""
 
     expected_calibration_error: float
     """ECE of windows, 0 to 1."""
@@ -81,14 +81,14 @@ class HeldOut:
     """Fraction of the segments that are certain, 0 to 1."""
 
     accuracy: float
-    """Fraction of those that are right, 0 to 1; NaN where none is certain."""
+    """Accuracy of those, 0 to 1; NaN if none is certain."""
 
 
 def fit_temperature(logits: Floats, classes: Integers) -> float:
-    """Find the temperature that makes `classes` most likely.
+    """Find the temperature that maximises the likelihood of `classes`.
 
     Args:
-        logits: `(n, n_classes)`, up to a constant for each window.
+        logits: `(n, n_classes)`, up to a constant for each row.
         classes: true class indices `(n,)`.
     """
     rows = np.arange(len(classes))
@@ -102,11 +102,11 @@ def fit_temperature(logits: Floats, classes: Integers) -> float:
 
 
 def reliability(confidences: Floats, right: Booleans) -> list[tuple[float, float, int]]:
-    """Mean confidence, accuracy and count in each bin of `BINS` that is not empty.
+    """Mean confidence, accuracy and count in each of `BINS` bins that is not empty.
 
     Args:
-        confidences: `(n,)`, probability of the label that is given.
-        right: `(n,)`, whether that label is the true one.
+        confidences: `(n,)`, probability of the predicted label.
+        right: `(n,)`, whether that label is correct.
     """
     bins = np.minimum((confidences * BINS).astype(int), BINS - 1)
     return [
@@ -117,30 +117,30 @@ def reliability(confidences: Floats, right: Booleans) -> list[tuple[float, float
 
 
 def calibration_error(rows: list[tuple[float, float, int]]) -> float:
-    """Return the expected calibration error (ECE, 0 to 1) of what `reliability` gives."""
+    """Return the expected calibration error (ECE, 0 to 1) of the rows of `reliability`."""
     total = sum(count for _, _, count in rows)
     return sum(count * abs(confidence - right) for confidence, right, count in rows) / total
 
 
 def above(confidences: Floats, right: Booleans, threshold: float) -> tuple[float, float]:
-    """Tell what remains at `threshold`: its fraction of all, and its accuracy (NaN for none)."""
+    """Coverage and accuracy (NaN if there are none) of confidences from `threshold` on."""
     certain = confidences >= threshold
     return float(certain.mean()), float(right[certain].mean()) if certain.any() else float("nan")
 
 
 def choose_threshold(confidences: Floats, right: Booleans, rate: float) -> float | None:
-    """Find the smallest of `THRESHOLDS` above which what remains is right at `rate` or better.
+    """Find the smallest of `THRESHOLDS` with an accuracy of at least `rate` above it.
 
-    At it and at every higher one that leaves `FEWEST` segments: an accuracy that is reached once
-    and lost again above is no rate to rely on.
+    The accuracy must also hold at every higher threshold that leaves `FEWEST` segments: one that is
+    reached and then lost again at higher confidences is not reliable.
 
     Args:
-        confidences: `(n,)`, probability of the label that is given.
-        right: `(n,)`, whether that label is the true one.
-        rate: accuracy that is asked for, 0 to 1.
+        confidences: `(n,)`, probability of the predicted label.
+        right: `(n,)`, whether that label is correct.
+        rate: required accuracy, 0 to 1.
 
     Returns:
-        The threshold, 0 where all segments may remain, None where no threshold is enough.
+        The threshold; 0 if all segments reach the rate, None if no threshold does.
     """
     chosen = None
     for threshold in THRESHOLDS[::-1]:
@@ -153,15 +153,16 @@ def choose_threshold(confidences: Floats, right: Booleans, rate: float) -> float
 
 
 def held_out(windows: Answers, segments: Answers, rate: float) -> HeldOut | None:
-    """Fit and choose on all speakers but one, and apply it to that one; each in turn.
+    """Calibrate on all speakers but one, and evaluate on that one, for each in turn.
 
     Args:
-        windows: to fit the temperature on.
-        segments: of the same speakers, to choose the threshold on.
-        rate: as `choose_threshold`; where no threshold is enough, all of a speaker is certain.
+        windows: for fitting the temperature.
+        segments: of the same speakers, for choosing the threshold.
+        rate: as for `choose_threshold`; if no threshold reaches it, all of a speaker's segments
+            are certain.
 
     Returns:
-        What is found in all speakers together; None where speakers are unknown or too few.
+        Figures of all speakers together; None if speakers are unknown or too few.
     """
     right = segments.right
     confidences, certain = np.zeros(len(windows.classes)), np.zeros(len(right), bool)

@@ -1,6 +1,6 @@
 """Metrics of a classifier as `evaluate.Metric` classes, which need no network.
 
-`evaluate.load` would fetch a script from the hub at run time.
+`evaluate.load` would download a script from the hub at run time.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Accuracy(ClassifierMetric):
 
 
 class UnweightedAverageRecall(ClassifierMetric):
-    """Mean over the classes that occur of each one's recall (UAR), 0 to 1."""
+    """Mean recall of the classes that occur (UAR), 0 to 1."""
 
     def _compute(self, predictions: list[int], references: list[int]) -> dict[str, float]:
         present = np.unique(references)
@@ -47,14 +47,14 @@ class UnweightedAverageRecall(ClassifierMetric):
 
 
 class MacroF1(ClassifierMetric):
-    """Mean over the classes that occur, in either list, of each one's F1, 0 to 1."""
+    """Mean F1 of the classes that occur in either list, 0 to 1."""
 
     def _compute(self, predictions: list[int], references: list[int]) -> dict[str, float]:
         return {"macro_f1": float(f1_score(references, predictions, average="macro"))}
 
 
 class ClassRecall(ClassifierMetric):
-    """Recall of each class that occurs, 0 to 1; the others are left out."""
+    """Recall of each class that occurs, 0 to 1."""
 
     def _compute(
         self, predictions: list[int], references: list[int], label_names: list[str]
@@ -75,8 +75,8 @@ class ClassifierMetrics:
 
         Args:
             label_names: classes, in the order of their indices.
-            recordings: index of each clip's recording (n_clips,), of which `__call__` scores
-                the mean probabilities; None: each clip is one.
+            recordings: index of each clip's recording (n_clips,); `__call__` scores the mean
+                probabilities of each recording. None if each clip is one.
         """
         self.label_names = label_names
         self.recordings = recordings

@@ -1,4 +1,4 @@
-"""Metrics of a classifier that is read relative to voices' ordinary speech, corpus by corpus."""
+"""Metrics of a classifier relative to voices' ordinary speech, for each corpus."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from train.evaluation.metrics import ClassifierMetrics
 
 
 class RelativeMetrics(ClassifierMetrics):
-    """All metrics as they are, and those of each corpus with and without a voice's baseline."""
+    """The usual metrics, and those of each corpus with and without a voice's baseline."""
 
     def __init__(
         self,
@@ -37,9 +37,9 @@ class RelativeMetrics(ClassifierMetrics):
     def __call__(self, prediction: EvalPrediction) -> dict[str, float]:
         """Score logits `(n_clips, n_classes)` against class indices `(n_clips,)`.
 
-        Adds, by corpus, `<corpus>_uar` and `<corpus>_uar_relative`, and what is wrong on either
-        side relative to the voice: `<corpus>_false_emotion`, the share of neutral recordings that
-        are called emotional, and `<corpus>_missed_emotion`, that of emotional ones called neutral.
+        Adds for each corpus `<corpus>_uar`, `<corpus>_uar_relative`, and two kinds of errors
+        relative to the voice: `<corpus>_false_emotion`, the share of neutral recordings classified
+        as emotional, and `<corpus>_missed_emotion`, that of emotional ones classified as neutral.
         """
         logits, labels = self.by_recording(prediction)
         scores = self.score(logits.argmax(axis=1), labels)
@@ -69,9 +69,9 @@ def relative_logits(
     speakers: NDArray[np.str_],
     neutral: int,
 ) -> NDArray[np.float32]:
-    """Logits (n, n_classes) less what the speaker's other ordinary clips have on average.
+    """Logits (n, n_classes) minus the mean logits of the speaker's other ordinary clips.
 
-    The population's mean, that of all speakers' means, is added. NaN where a speaker has no other
+    The population's mean, that of all speakers' means, is added. NaN if a speaker has no other
     ordinary clip.
     """
     ordinary = labels == neutral

@@ -1,4 +1,4 @@
-"""Score a saved checkpoint on clips, as it will be used: from sound, in float32, unpadded."""
+"""Score a saved checkpoint on clips as in use: from sound, in float32, without padding."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from sklearn.metrics import confusion_matrix
 from tqdm import tqdm
-from transformers import AutoModelForAudioClassification
 
+from train.backbones.load import load_classifier
 from train.corpus.long_recordings import first_windows, logits_by_recording
 from train.evaluation.metrics import ClassifierMetrics
 from train.trainer.clips import Clips
@@ -18,10 +18,10 @@ from train.trainer.clips import Clips
 
 @dataclass
 class Score:
-    """What a checkpoint scored on one split."""
+    """Scores of a checkpoint on one split."""
 
     n_clips: int
-    """Recordings that were scored."""
+    """Number of recordings."""
 
     metrics: dict[str, float]
     """Accuracy, UAR, macro F1 and recalls (fractions, 0 to 1)."""
@@ -34,11 +34,7 @@ def score_checkpoint(
     folder: str, splits: dict[str, Clips], label_names: list[str], device: torch.device
 ) -> dict[str, Score]:
     """Load the checkpoint in `folder` and score it on each split."""
-    model = (
-        AutoModelForAudioClassification.from_pretrained(folder, dtype=torch.float32)
-        .to(device)
-        .eval()
-    )
+    model = load_classifier(folder).to(device)
     return {name: score(model, clips, label_names, device, name) for name, clips in splits.items()}
 
 
@@ -56,14 +52,16 @@ def score(
     )
 
 
-def logits_of_clips(model: Any, clips: Clips, device: torch.device, told: str) -> torch.Tensor:
-    """Run a model on each clip alone: float32 (n_clips, n_classes) on the CPU.
+def logits_of_clips(
+    model: Any, clips: Clips, device: torch.device, description: str
+) -> torch.Tensor:
+    """Run a model on each clip alone: float32 logits (n_clips, n_classes) on the CPU.
 
-    `told` names the work on the progress bar.
+    `description` is the text of the progress bar.
     """
     rows = []
     with torch.inference_mode():
-        for i in tqdm(range(len(clips)), desc=told, unit="clip"):
+        for i in tqdm(range(len(clips)), desc=description, unit="clip"):
             values = torch.from_numpy(np.asarray(clips[i]["input_values"]))[None].to(device)
             rows.append(model(input_values=values).logits[0].float().cpu())
     return torch.stack(rows)

@@ -1,7 +1,7 @@
-"""Streams composed of clips: what a microphone would have heard of several turns, and the truth.
+"""Streams of several clips, as a microphone would have recorded them, and their true labels.
 
 Clips are joined with the pauses of a quiet room, so that speech detection, windows and smoothing
-work on them as they do in use.
+work as they do in use.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from numpy.typing import NDArray
 from train.corpus.recordings import Clip
 
 PAUSE = (0.3, 1.5)
-"""Seconds of silence between two clips, besides what the clips begin and end with: turns of
-telephone conversations follow each other after 0.2 s, longer pauses are common (Heldner and
-Edlund 2010, "Pauses, gaps and overlaps in conversations")."""
+"""Seconds of silence between two clips, besides that at their own start and end: turns of telephone
+conversations follow each other after 0.2 s, longer pauses are common (Heldner and Edlund 2010,
+"Pauses, gaps and overlaps in conversations")."""
 
 SPEECH_LEVEL = 0.3
-"""How far up from a clip's background (its 10th percentile) to its loudest frame, in dB, speech
-begins and ends: 1.4 s of a clip of 2.5 s then are speech."""
+"""Level at which speech starts and ends, as a fraction of the range in dB from a clip's background
+(its 10th percentile) to its loudest frame: 1.4 s of a clip of 2.5 s are then speech."""
 
 FRAME = 0.02
-"""Seconds of a frame in which levels are compared."""
+"""Length of a frame in which the level is measured, in seconds."""
 
 ROOM = 10 ** (-66 / 20)
-"""Root mean square of the noise that fills pauses: a quiet room and microphone, -66 dBFS."""
+"""Root mean square of the noise in pauses: a quiet room and microphone, -66 dBFS."""
 
 
 @dataclass(frozen=True)
@@ -36,34 +36,34 @@ class Turn:
     """One speaker's utterance."""
 
     start: float
-    """Where the speech begins, in seconds."""
+    """Start of the speech, in seconds."""
 
     end: float
-    """Where it ends, in seconds."""
+    """End of the speech, in seconds."""
 
     label: str
-    """The emotion that was played."""
+    """The acted emotion."""
 
     speaker: str | None = None
-    """Who speaks; None where that is not known."""
+    """Who speaks; None if unknown."""
 
 
 @dataclass(frozen=True)
 class Stream:
-    """Sound and what is true of it."""
+    """Sound and its true turns."""
 
     samples: NDArray[np.float32]
     """Mono sound `(n_samples,)`."""
 
     turns: list[Turn]
-    """In their order."""
+    """In order of time."""
 
 
 def join_turns(clips: Sequence[Clip], sampling_rate: int, generator: np.random.Generator) -> Stream:
-    """Join `clips` in their order, with a pause before, between and after them.
+    """Join `clips` in order, with a pause before, between and after them.
 
     Args:
-        clips: one for each turn, at `sampling_rate` in Hz.
+        clips: one per turn, at `sampling_rate` in Hz.
         sampling_rate: of the clips, in Hz.
         generator: of the pauses.
     """
@@ -86,7 +86,7 @@ def join_turns(clips: Sequence[Clip], sampling_rate: int, generator: np.random.G
 
 
 def streams_of_speakers(clips: Sequence[Clip], sampling_rate: int, seed: int = 0) -> list[Stream]:
-    """Make a stream of each speaker's clips, in random order; of each clip where none is known.
+    """Make a stream of each speaker's clips, in random order; of each clip without a speaker, one.
 
     Args:
         clips: at `sampling_rate` in Hz.
@@ -115,7 +115,7 @@ def pause(sampling_rate: int, generator: np.random.Generator) -> NDArray[np.floa
 
 
 def speech_bounds(samples: NDArray[np.float32], sampling_rate: int) -> tuple[int, int]:
-    """First sample of the speech in a clip, and the index after its last."""
+    """Index of the first sample of the speech in a clip, and the index after the last."""
     length = round(FRAME * sampling_rate)
     count = len(samples) // length
     power = np.square(samples[: count * length].reshape(count, length)).mean(axis=1)

@@ -1,10 +1,10 @@
-"""What a listener needs to know of voices: how ordinary speech differs between them.
+"""Statistics of voices that a listener needs: how ordinary speech differs between them.
 
-A model whose graph has an `embedding` is read relative to a voice's baseline, and estimates that
-baseline while it listens (`emo_listen.baselines.running_baseline`). For that it needs the
-population's baseline, how far each class lies from ordinary speech, how far voices lie apart, and
-how much one window says: all in the space of the logits, all measured on speakers whom training
-never heard.
+A model whose graph has an `embedding` is used relative to a voice's baseline, which the listener
+estimates while it runs (`emo_listen.baselines.running_baseline`). For that it needs the
+population's baseline, the distance of each class from ordinary speech, the spread between voices,
+and the noise of one window: all as logits, all measured on speakers that the model was not trained
+on.
 """
 
 from __future__ import annotations
@@ -24,36 +24,36 @@ from emo_listen.model_settings import ModelSettings
 from train.corpus.recordings import Clip, check_labels
 
 FEWEST_SPEAKERS = 5
-"""Speakers with ordinary speech from whom a spread between voices can be told at all."""
+"""Fewest speakers with ordinary speech for measuring the spread between voices."""
 
 NEUTRAL_SHARE = 0.55
-"""Share of neutral speech in streams; the other classes share the rest. A model that never heard
-them calls LibriSpeech's validation readers something else in 0.02, 0.01 and 0.00 of the time with
-0.4, 0.5 and 0.6; of EMO-DB's emotional clips, one after the other, 0.08, 0.10 and 0.17 are called
-neutral, and of CREMA-D's validation clips 0.73, 0.73 and 0.71 told rightly. Between the last two,
-since far fields and telephones make more of ordinary speech something else."""
+"""Share of neutral speech in streams; the other classes share the rest. With 0.4, 0.5 and 0.6, a
+model not trained on them classifies LibriSpeech's validation readers as emotional in 0.02, 0.01 and
+0.00 of the time, 0.08, 0.10 and 0.17 of EMO-DB's emotional clips, one after the other, as neutral,
+and 0.73, 0.73 and 0.71 of CREMA-D's validation clips correctly. Between the last two, since far
+fields and telephones make more ordinary speech seem emotional."""
 
 
 def measure(folder: Path, model: EmotionModel, clips: Sequence[Clip]) -> bool:
-    """Store in `folder` what a listener needs to know of voices, where its model has use for that.
+    """Measure voices and store their statistics in `folder`, if its model uses them.
 
-    Where the clips are of too few speakers, what was stored stays, and a line says so.
+    If the clips are of too few speakers, nothing is changed and a message is printed.
 
     Returns:
-        Whether something was stored, which `model` does not know yet.
+        Whether `folder` was changed, so that `model` must be loaded again.
 
     Raises:
-        CorpusError: a class is unknown to the model.
+        CorpusError: the model does not know a class.
     """
     settings = ModelSettings.read(folder)
-    told = None not in {clip.speaker for clip in clips} and NEUTRAL in model.labels
-    if settings.head is None or not told:
+    measurable = None not in {clip.speaker for clip in clips} and NEUTRAL in model.labels
+    if settings.head is None or not measurable:
         return False
     check_labels(list(clips), model.labels)
     speakers = {clip.speaker for clip in clips if clip.label == NEUTRAL}
     if len(speakers) < FEWEST_SPEAKERS:
         print(
-            f"Voices were not measured: {len(speakers)} speakers have {NEUTRAL} clips, and "
+            f"Voices were not measured: only {len(speakers)} speakers have {NEUTRAL} clips, "
             f"{FEWEST_SPEAKERS} are needed."
         )
         return False
@@ -63,28 +63,28 @@ def measure(folder: Path, model: EmotionModel, clips: Sequence[Clip]) -> bool:
 
 
 def measure_voices(model: EmotionModel, clips: Sequence[Clip]) -> dict[str, Any]:
-    """Return the fields of `head` of `emo_listen.json` beside `weight` and `bias`.
+    """Measure the fields of `head` of `emo_listen.json` besides `weight` and `bias`.
 
     Args:
         model: its graph has an `embedding`, its settings the head's `weight` and `bias`.
         clips: at the model's rate, of at least `FEWEST_SPEAKERS` known speakers with ordinary
-            speech whom training never heard; those of whom there is nothing else count for the
-            spread between voices.
+            speech that the model was not trained on; speakers with only ordinary speech count
+            for the spread between voices.
     """
-    heard = logits_of_windows(model, clips)
+    windows = logits_of_windows(model, clips)
     return statistics(
-        heard["logits"], heard["classes"], heard["speakers"], model.labels.index(NEUTRAL)
+        windows["logits"], windows["classes"], windows["speakers"], model.labels.index(NEUTRAL)
     ) | {"prior": prior(model.labels)}
 
 
 def logits_of_windows(model: EmotionModel, clips: Sequence[Clip]) -> dict[str, NDArray[Any]]:
     """Logits (n, n_labels), classes and speakers (n,) of the clips' windows.
 
-    A clip that is longer than the model's window is heard in equal parts of at most that.
+    A clip longer than the model's window is divided into equal parts of at most its length.
     """
     longest = model.settings.window * model.sampling_rate
     rows: dict[str, list[Any]] = defaultdict(list)
-    for clip in tqdm(clips, desc="voices", unit="clip"):
+    for clip in tqdm(clips, desc="Voices", unit="clip"):
         parts = int(np.ceil(len(clip.samples) / longest))
         for part in np.array_split(clip.samples, parts):
             rows["logits"].append(model.run(part, model.sampling_rate).logits)
@@ -99,11 +99,11 @@ def statistics(
     speakers: NDArray[np.str_],
     neutral: int,
 ) -> dict[str, Any]:
-    """Fields of `head` from windows' logits (n, n_labels).
+    """Compute the fields of `head` from windows' logits (n, n_labels).
 
-    The population is the mean of the speakers who are heard in other classes too, since the graph's
-    bias was trained on such; a speaker of ordinary speech alone tells how far other voices, rooms
-    and microphones lie from it.
+    The population is the mean of the speakers with other classes too, since the graph's bias was
+    trained on such speakers; those with only ordinary speech show how far other voices, rooms and
+    microphones are from it.
     """
     ordinary = {s: logits[(speakers == s) & (classes == neutral)] for s in np.unique(speakers)}
     means = {s: of.mean(axis=0) for s, of in ordinary.items() if len(of)}
@@ -128,16 +128,16 @@ def statistics(
 
 
 def prior(labels: list[str]) -> list[float]:
-    """Share of each class in streams as they are."""
+    """Share of each class in streams."""
     rest = (1 - NEUTRAL_SHARE) / (len(labels) - 1)
     return [NEUTRAL_SHARE if label == NEUTRAL else round(rest, 6) for label in labels]
 
 
 def with_population(head: dict[str, Any], measured: dict[str, Any]) -> dict[str, Any]:
-    """Complete a head's `weight` and `bias` by what was measured.
+    """Add the measured fields to a head's `weight` and `bias`.
 
     The graph's logits are `weight @ embedding + bias`. The population's baseline is the shortest
-    embedding that gives the population's logits; `bias` becomes those logits, so that
+    embedding with the population's logits; `bias` becomes those logits, so that
     `weight @ (embedding - population) + bias` is what the graph returns.
     """
     measured = dict(measured)

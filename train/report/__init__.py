@@ -1,1 +1,1 @@
-"""What a run leaves for people: model card, pictures, settings."""
+"""Reports of a run: model card, plots, settings."""

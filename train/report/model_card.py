@@ -1,4 +1,4 @@
-"""The README.md of a checkpoint: what it is, what it was made from, how, and what it scored."""
+"""The README.md of a checkpoint: what it is, what it was made from, how, and its scores."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ NAMES = {"accuracy": "accuracy", "uar": "unweighted average recall", "macro_f1":
 
 @dataclass
 class Training:
-    """What a model card says about a run."""
+    """A run, as its model card describes it."""
 
     base_model: str
     """Hub id or folder name of the base model."""
 
     base_model_origin: dict[str, Any]
-    """Where the base model came from, by its own `emo_listen.json`; empty where it has none."""
+    """Origin of the base model from its `emo_listen.json`; empty if it has none."""
 
     data: str
-    """Name of the corpus."""
+    """Name of the corpus or corpora."""
 
     licences: list[str]
-    """`NAME: LICENCE` of what the model is made from."""
+    """`NAME: LICENCE` of each source of the model."""
 
     command: str
     """The command that trained it."""
@@ -40,7 +40,7 @@ class Training:
     """Known speakers of each split."""
 
     left_out: int
-    """Clips that were left out: unusable, or ambiguous."""
+    """Clips that were left out because they are unusable or ambiguous."""
 
     trained: str
     """Which parameters were trained."""
@@ -49,7 +49,7 @@ class Training:
     """Optimizer steps."""
 
     epochs: float
-    """Epochs that were run."""
+    """Epochs completed."""
 
     seed: int
     """Random seed."""
@@ -58,16 +58,16 @@ class Training:
     """Versions of the libraries."""
 
     options: dict[str, str] = field(default_factory=dict)
-    """What was chosen against its default, as the command or its recipe says."""
+    """Options that differ from their default, as in the command or recipe."""
 
 
 def model_card(training: Training, scores: dict[str, Score], pictures: dict[str, str]) -> str:
-    """Write the card as Markdown with the hub's YAML head.
+    """Write the card in Markdown with the hub's YAML header.
 
     Args:
         training: the run.
         scores: by split.
-        pictures: file name by caption.
+        pictures: file names of plots, by caption.
     """
     head = [
         "---",
@@ -79,13 +79,13 @@ def model_card(training: Training, scores: dict[str, Score], pictures: dict[str,
         "",
         f"# Speech emotion classifier, trained on {training.data}",
         "",
-        f"Tells {len(training.label_names)} classes from a voice: "
+        f"Classifies speech into {len(training.label_names)} classes: "
         f"{', '.join(training.label_names)}. Fine-tuned from `{training.base_model}` "
         f"({training.trained}).",
         "",
         "## Scores",
         "",
-        "From sound, in float32, each clip alone and without padding.",
+        "Measured in float32, each clip alone and without padding.",
         "",
     ]
     return "\n".join(
@@ -98,17 +98,16 @@ def model_card(training: Training, scores: dict[str, Score], pictures: dict[str,
         + [
             "## Limits",
             "",
-            "The classes are those that speakers of these corpora acted or were labelled with. "
-            "Languages, rooms, microphones and kinds of speech without a table in this card were "
-            "not measured, spontaneous emotion among them. A label is no fact about what a person "
-            "feels.",
+            "The classes are the acted or labelled emotions of these corpora. Languages, rooms, "
+            "microphones and kinds of speech without a table in this card were not measured; nor "
+            "was spontaneous emotion. A label is not a fact about what a person feels.",
             "",
         ]
     )
 
 
 def score_table(scores: dict[str, Score], label_names: list[str]) -> list[str]:
-    """Markdown lines of a table: a row for each metric, a column for each split."""
+    """Markdown lines of a table with a row for each metric and a column for each split."""
     lines = [
         "| metric | " + " | ".join(f"{n} ({s.n_clips} clips)" for n, s in scores.items()) + " |",
         "| --- |" + " ---: |" * len(scores),
@@ -122,18 +121,18 @@ def score_table(scores: dict[str, Score], label_names: list[str]) -> list[str]:
 
 
 def training_section(training: Training) -> list[str]:
-    """Markdown lines of how it was trained."""
+    """Markdown lines on how the model was trained."""
     lines = ["", "## Training", "", "```", training.command, "```", ""]
     made = training.base_model_origin
     if "command" in made:
         known = [key for key in ("teacher", "base_model", "data") if key in made]
-        told = "; ".join(f"{key.replace('_', ' ')}: {made[key]}" for key in known)
-        lines += [f"The base model was itself made ({told}) by", "", "```", made["command"], "```"]
+        source = "; ".join(f"{key.replace('_', ' ')}: {made[key]}" for key in known)
+        lines += [f"The base model was made ({source}) with", "", "```", made["command"], "```"]
         lines += [""]
     for split, n_clips in training.clips.items():
         speakers = training.speakers[split]
-        told = f"{speakers} speakers" if speakers else "speakers unknown"
-        lines.append(f"- {split}: {n_clips} clips, {told}")
+        count = f"{speakers} speakers" if speakers else "speakers unknown"
+        lines.append(f"- {split}: {n_clips} clips, {count}")
     lines += [
         f"- left out: {training.left_out} clips",
         *([f"- options: {chosen}"] if (chosen := chosen_options(training)) else []),
@@ -145,21 +144,21 @@ def training_section(training: Training) -> list[str]:
 
 
 def chosen_options(training: Training) -> str:
-    """Options of a run in Markdown, as one would give them."""
+    """Options of a run in Markdown, as on the command line."""
     return ", ".join(f"`--{name} {value}`" for name, value in training.options.items())
 
 
 def licence_section(licences: list[str]) -> list[str]:
-    """Markdown lines of the licences of what the model was made from."""
+    """Markdown lines with the licences of the model's sources."""
     if not licences:
         return []
     return ["## Made from", "", *(f"- {licence}" for licence in licences), ""]
 
 
 def with_last_section(card: str, heading: str, lines: list[str]) -> str:
-    """Return `card` with a section at its end, in place of an older one under that heading.
+    """Return `card` with a section at its end, replacing an older one with the same heading.
 
-    What follows the older one goes too.
+    Everything after the older one is removed, too.
     """
     rest = card.partition(f"\n{heading}\n")[0].rstrip()
     return "\n".join([rest, "", heading, "", *lines, ""])

@@ -1,4 +1,4 @@
-"""Pictures of a training run, as PNG."""
+"""Plots of training and calibration, as PNG."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import numpy as np
 
 
 def plot_confusion(counts: np.ndarray, label_names: list[str], title: str, path: Path) -> None:
-    """Draw a confusion matrix: recall in percent and the count in each cell.
+    """Plot a confusion matrix: percentage of the true class and count in each cell.
 
     Args:
         counts: (n_classes, n_classes), rows are the true class.
         label_names: of the classes, in order.
-        title: above the picture.
+        title: of the plot.
         path: of the PNG.
     """
     of_row = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -46,7 +46,7 @@ def plot_confusion(counts: np.ndarray, label_names: list[str], title: str, path:
 
 
 def plot_learning_curves(log: list[dict[str, Any]], path: Path) -> None:
-    """Draw losses, and validation scores, over the epochs.
+    """Plot losses and validation scores over epochs.
 
     Args:
         log: the Trainer's `state.log_history`.
@@ -63,7 +63,7 @@ def plot_learning_curves(log: list[dict[str, Any]], path: Path) -> None:
         points = [(entry["epoch"], entry[key]) for entry in log if key in entry]
         if points:
             marker = "" if key == "loss" else "o"
-            style = "--" if key == "eval_uar" else "-"  # it hides accuracy in balanced corpora
+            style = "--" if key == "eval_uar" else "-"  # it would hide accuracy on balanced corpora
             axes.plot(*zip(*points, strict=True), style, marker=marker, markersize=4, label=name)
     losses.set_ylabel("loss (cross-entropy, nats)")
     losses.set_title("Loss")
@@ -84,23 +84,23 @@ def plot_reliability(
     path: Path,
     counted: str = "clips",
 ) -> None:
-    """Draw how often a model is right at each confidence, and how often it is that confident.
+    """Plot a reliability diagram: accuracy at each confidence, and the number of predictions.
 
     Args:
-        diagrams: by name, a mean confidence, an accuracy (fractions) and a count for each bin.
-        title: above the picture.
+        diagrams: mean confidence, accuracy (fractions) and count of each bin, by name.
+        title: of the plot.
         path: of the PNG.
-        counted: what the counts are of.
+        counted: what is counted, as the axis label.
     """
     figure, (upper, lower) = plt.subplots(
         2, 1, figsize=(5, 6), sharex=True, height_ratios=[3, 1], layout="constrained"
     )
-    upper.plot([0, 1], [0, 1], "--", color="grey", label="as right as it is sure")
+    upper.plot([0, 1], [0, 1], "--", color="grey", label="perfectly calibrated")
     for name, bins in diagrams.items():
         confidences, right, counts = zip(*bins, strict=True)
         upper.plot(confidences, right, marker="o", label=name)
         lower.plot(confidences, counts, marker="o")
-    upper.set(title=title, ylabel="fraction that is right", xlim=(0, 1), ylim=(0, 1))
+    upper.set(title=title, ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
     lower.set(xlabel="confidence", ylabel=counted, ylim=(0, None))
     for axes in (upper, lower):
         axes.grid(alpha=0.3)
@@ -119,21 +119,21 @@ def plot_certainty(
     title: str,
     path: Path,
 ) -> None:
-    """Draw how much remains above each confidence, and how often that is right.
+    """Plot coverage and accuracy of the predictions above each confidence.
 
     Args:
         thresholds: `(n,)` confidences, 0 to 1.
-        coverage: `(n,)` fraction that remains at each.
-        accuracy: `(n,)` fraction of that which is right.
-        rate: accuracy that was asked for, 0 to 1.
-        chosen: the threshold that was chosen; None where there is none.
-        title: above the picture.
+        coverage: `(n,)` fraction of predictions above each.
+        accuracy: `(n,)` accuracy of those, 0 to 1.
+        rate: required accuracy, 0 to 1.
+        chosen: the chosen threshold; None if there is none.
+        title: of the plot.
         path: of the PNG.
     """
     figure, axes = plt.subplots(figsize=(6, 4.5), layout="constrained")
-    axes.plot(thresholds, accuracy, label="right, of what remains")
-    axes.plot(thresholds, coverage, label="remains")
-    axes.axhline(rate, linestyle="--", color="grey", label=f"asked for: {rate:g}")
+    axes.plot(thresholds, accuracy, label="accuracy above it")
+    axes.plot(thresholds, coverage, label="coverage")
+    axes.axhline(rate, linestyle="--", color="grey", label=f"required accuracy: {rate:g}")
     if chosen:
         axes.axvline(chosen, linestyle=":", color="black", label=f"`uncertain` below {chosen:g}")
     axes.set(title=title, xlabel="confidence", ylabel="fraction", xlim=(0, 1), ylim=(0, 1.01))
@@ -144,7 +144,7 @@ def plot_certainty(
 
 
 def plot_distillation(log: list[dict[str, Any]], path: Path) -> None:
-    """Draw the error of each hidden state over the steps of both stages.
+    """Plot the error of each hidden state over the steps of both stages.
 
     Args:
         log: rows with `stage`, `step` and `errors`, one for each hidden state.

@@ -1,4 +1,4 @@
-"""What a fine-tuned checkpoint leaves for people: metrics, pictures, card, `emo_listen.json`."""
+"""The report of a fine-tuned checkpoint: metrics, plots, model card, `emo_listen.json`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ CHECKPOINT_FILES = ("config.json", "preprocessor_config.json", "model.safetensor
 def write_report(
     folder: Path, training: Training, scores: dict[str, Score], log: list[dict[str, Any]]
 ) -> None:
-    """Write everything beside the checkpoint in `folder`, and print the scores.
+    """Write the report into the checkpoint's folder, and print the scores.
 
     Args:
         folder: of the checkpoint.
         training: the run.
-        scores: by split; the pictures show the test split where it was scored.
+        scores: by split; plots show the test split if it was scored.
         log: the Trainer's log history.
     """
     final = "test" if "test" in scores else "validation"
@@ -59,4 +59,4 @@ def write_report(
     settings.add_hashes(folder, [folder / file for file in CHECKPOINT_FILES])
     settings.write(folder)
     print("\n".join(score_table(scores, training.label_names)))
-    print(f"Checkpoint, metrics, pictures and model card: {folder}")
+    print(f"Checkpoint, metrics, plots and model card: {folder}")

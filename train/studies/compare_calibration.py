@@ -1,14 +1,14 @@
-"""Compare ways to calibrate an exported model, on speakers that each was not fitted on.
+"""Compare ways to calibrate an exported model, on speakers that they were not fitted on.
 
-Which correction earns its place? Each is fitted on all validation speakers but one and applied to
-that one, in turn, in the windows that a listener hears. Prints, for all windows together, the
-negative log-likelihood, the expected calibration error (ECE) and the unweighted average recall
-(UAR), each with its difference to temperature scaling and the 95 % interval of that difference
-when speakers are drawn again. Nothing is stored: `train/calibrate.py` stores a temperature.
+Each method is fitted on all validation speakers but one and applied to that one, in turn, on the
+listener's windows. Prints, for all windows together, the negative log-likelihood, the expected
+calibration error (ECE) and the unweighted average recall (UAR), each with its difference to
+temperature scaling and that difference's 95 % interval from resampled speakers. Nothing is stored:
+`train/calibrate.py` stores a temperature.
 
     python train/studies/compare_calibration.py models/my-voices --data recordings/
 
-An interval that holds 0 is no reason to leave the temperature for something larger.
+If the interval contains 0, there is no reason to prefer a method to the simpler temperature.
 """
 
 from __future__ import annotations
@@ -29,33 +29,34 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit, softmax
 
 from emo_listen import EmotionModel
-from emo_listen.errors import CorpusError, EmoListenError
+from emo_listen.errors import CorpusError
 from train.calibrate import SPLIT
+from train.common.command import command_parser, exits_with_code
 from train.corpus.audio_cache import add_cache_dir
 from train.corpus.recordings import load_clips
 from train.evaluation.calibration import Answers, Floats, Integers, calibration_error, reliability
-from train.evaluation.hearing import hear
+from train.evaluation.listening import predict_streams
 
 RESAMPLES = 1000
-"""Times that speakers are drawn again for an interval."""
+"""Times that speakers are resampled for an interval."""
 
 SEED = 0
-"""Of those draws."""
+"""Of the resampling."""
 
 
 @dataclass
 class Method:
-    """A way to turn logits into probabilities."""
+    """A way to convert logits to probabilities."""
 
     apply: Callable[[Floats, Floats], Floats]
-    """Turns parameters and logits `(n, n_classes)` into probabilities `(n, n_classes)`."""
+    """Converts parameters and logits `(n, n_classes)` to probabilities `(n, n_classes)`."""
 
     start: Callable[[int], list[float]]
-    """Parameters that change nothing, for a number of classes."""
+    """Neutral parameters for a number of classes."""
 
 
 def scale_confidence(parameters: Floats, logits: Floats) -> Floats:
-    """Platt's: the log-odds of the most probable class times a, plus b; the rest in proportion."""
+    """Platt scaling of the most probable class's log-odds; the other classes in proportion."""
     probabilities = softmax(logits, axis=1)
     rows, top = np.arange(len(logits)), logits.argmax(axis=1)
     confidence = np.clip(probabilities[rows, top], 1e-6, 1 - 1e-6)
@@ -83,7 +84,7 @@ METHODS = {
         lambda n: [0.0] * (2 * n - 1),
     ),
 }
-"""By name. The first class's bias is 0: the softmax knows differences only."""
+"""By name. The first class's bias is 0, since only differences matter to the softmax."""
 
 
 def negative_log_likelihood(probabilities: Floats, classes: Integers) -> float:
@@ -93,10 +94,10 @@ def negative_log_likelihood(probabilities: Floats, classes: Integers) -> float:
 
 
 def on_held_out_speakers(method: Method, answers: Answers) -> Floats:
-    """Probabilities `(n, n_classes)` of each speaker by what was fitted on the others.
+    """Probabilities `(n, n_classes)` of each speaker with parameters fitted on the others.
 
     Raises:
-        CorpusError: speakers are not known, or there is only one.
+        CorpusError: speakers are unknown, or there is only one.
     """
     logits = answers.logits
     probabilities = np.zeros_like(logits)
@@ -116,7 +117,8 @@ def on_held_out_speakers(method: Method, answers: Answers) -> Floats:
         folds += 1
     if not folds:
         raise CorpusError(
-            "the corpus does not tell two or more speakers: there is none to hold out"
+            "The corpus needs two or more known speakers: add a `speaker` column, or use "
+            "class/speaker/clip folders."
         )
     return probabilities
 
@@ -135,10 +137,10 @@ def figures(probabilities: Floats, classes: Integers) -> Floats:
 
 
 def compare(answers: Answers) -> dict[str, tuple[Floats, Floats]]:
-    """Tell each method's `figures`, and the interval `(2, 3)` of their difference to temperature.
+    """Each method's `figures`, and the interval `(2, 3)` of their difference to temperature.
 
     Raises:
-        CorpusError: speakers are not known, or there is only one.
+        CorpusError: speakers are unknown, or there is only one.
     """
     of_method = {name: on_held_out_speakers(method, answers) for name, method in METHODS.items()}
     rows = [np.flatnonzero(of_speaker) for of_speaker, _ in answers.without_each_speaker()]
@@ -149,21 +151,21 @@ def compare(answers: Answers) -> dict[str, tuple[Floats, Floats]]:
         draws.append(
             {name: figures(p[drawn], answers.classes[drawn]) for name, p in of_method.items()}
         )
-    told = {}
+    results = {}
     for name, probabilities in of_method.items():
         differences = [draw[name] - draw[TEMPERATURE] for draw in draws]
         interval = np.percentile(differences, [2.5, 97.5], axis=0)
-        told[name] = (figures(probabilities, answers.classes), interval)
-    return told
+        results[name] = (figures(probabilities, answers.classes), interval)
+    return results
 
 
-def print_comparison(told: dict[str, tuple[Floats, Floats]]) -> None:
-    """Print a row for each method, a column for each figure."""
-    table = Table(title="On held-out speakers; in brackets, difference to temperature")
+def print_comparison(results: dict[str, tuple[Floats, Floats]]) -> None:
+    """Print a row for each method and a column for each figure."""
+    table = Table(title="On held-out speakers; in parentheses, difference to temperature")
     table.add_column("")
-    for heading in ("log-likelihood, negative", "ECE", "UAR"):
+    for heading in ("negative log-likelihood", "ECE", "UAR"):
         table.add_column(heading, justify="right")
-    for name, (values, (low, high)) in told.items():
+    for name, (values, (low, high)) in results.items():
         cells = [
             f"{value:.3f}" + (f" ({a:+.3f} to {b:+.3f})" if name != TEMPERATURE else "")
             for value, a, b in zip(values, low, high, strict=True)
@@ -174,26 +176,20 @@ def print_comparison(told: dict[str, tuple[Floats, Floats]]) -> None:
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("model", type=Path, help="model folder that export/to_onnx.py wrote")
     parser.add_argument("--data", required=True, help="corpus, as train/finetune.py takes it")
     add_cache_dir(parser)
     return parser.parse_args(argv)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run from the command line; return the exit code."""
+@exits_with_code
+def main(argv: list[str] | None = None) -> None:
+    """Run from the command line."""
     args = parse_args(sys.argv[1:] if argv is None else argv)
-    try:
-        model = EmotionModel.load(args.model)
-        clips = load_clips(args.data, SPLIT, model.sampling_rate, cache_dir=args.cache_dir)
-        print_comparison(compare(hear(model, clips).windows))
-    except EmoListenError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    model = EmotionModel.load(args.model)
+    clips = load_clips(args.data, SPLIT, model.sampling_rate, cache_dir=args.cache_dir)
+    print_comparison(compare(predict_streams(model, clips).windows))
 
 
 if __name__ == "__main__":

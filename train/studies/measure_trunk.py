@@ -1,9 +1,9 @@
-"""Measure what storing the frozen layers' output saves in each epoch.
+"""Measure the time that storing the frozen layers' outputs saves in each epoch.
 
-Why: with frozen layers, most of an epoch's arithmetic gives the same result every time. The model
-has HuBERT-base's shape and random weights (speed does not depend on them); the sound is real.
-Steps from sound and from stored outputs are interleaved on one thread; medians of CPU seconds,
-which other work on the machine hardly moves:
+With frozen layers, most computations of an epoch have the same result every time. The model has
+HuBERT-base's shape and random weights (speed does not depend on them); the sound is real. Steps
+from sound and from stored outputs alternate on one thread. It prints medians of CPU seconds, which
+other processes hardly affect:
 
     python train/studies/measure_trunk.py --data ../shared/crema-d --trainable_layers 2
 """
@@ -23,9 +23,10 @@ import emo_listen  # noqa: F401  First, since it turns telemetry off.
 
 # isort: split
 import torch
-from transformers import HubertConfig, HubertForSequenceClassification, Wav2Vec2FeatureExtractor
+from transformers import HubertConfig, HubertForSequenceClassification
 
-from emo_listen.errors import EmoListenError
+from train.backbones.load import default_extractor
+from train.common.command import command_parser, exits_with_code
 from train.corpus.audio_cache import decode_corpus
 from train.corpus.load import load_corpus
 from train.corpus.long_recordings import cut_long
@@ -35,12 +36,12 @@ from train.trainer.frozen_trunk import freeze, store_trunk_outputs
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--data", required=True, help="a corpus, as for finetune.py")
-    parser.add_argument("--trainable_layers", type=int, default=2, help="as for finetune.py")
+    parser = command_parser(__doc__)
+    parser.add_argument("--data", required=True, help="corpus, as finetune.py takes it")
+    parser.add_argument("--trainable_layers", type=int, default=2, help="as in finetune.py")
     parser.add_argument("--batches", type=int, default=6, help="batches of each kind")
-    parser.add_argument("--batch_size", type=int, default=8, help="clips in a batch")
-    parser.add_argument("--epochs", type=int, default=5, help="epochs that the ratio is told for")
+    parser.add_argument("--batch_size", type=int, default=8, help="clips per batch")
+    parser.add_argument("--epochs", type=int, default=5, help="epochs of the run in the result")
     return parser.parse_args(argv)
 
 
@@ -54,13 +55,14 @@ def step_seconds(model: Any, optimizer: torch.optim.Optimizer, batch: dict[str, 
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Measure, and return CPU seconds for each clip."""
+    """Measure, and return CPU seconds per clip."""
     torch.set_num_threads(1)
-    extractor = Wav2Vec2FeatureExtractor(return_attention_mask=False)
+    config = HubertConfig(num_labels=6)
+    extractor = default_extractor(config)
     corpus = load_corpus(args.data).shuffle(seed=0)
     corpus = corpus.select(range(min(len(corpus), args.batches * args.batch_size)))
     torch.manual_seed(0)
-    model = HubertForSequenceClassification(HubertConfig(num_labels=6))
+    model = HubertForSequenceClassification(config)
     freeze(model, args.trainable_layers)
     with tempfile.TemporaryDirectory() as folder:
         decoded, _ = decode_corpus(corpus, extractor.sampling_rate, Path(folder))
@@ -84,7 +86,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                 if first == 0:
                     step_seconds(model, optimizer, batch)  # warm-up
                 times[name].append(step_seconds(model, optimizer, batch) / len(rows))
-    sound, kept = (statistics.median(times[name]) for name in ("sound", "stored"))
+    sound, from_stored = (statistics.median(times[name]) for name in ("sound", "stored"))
     return {
         "trainable_layers": args.trainable_layers,
         "clips": len(clips),
@@ -92,23 +94,20 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         / len(clips)
         / extractor.sampling_rate,
         "step_from_sound": sound,
-        "step_from_stored": kept,
+        "step_from_stored": from_stored,
         "storing_once": once,
-        "epoch_ratio": sound / kept,
+        "epoch_ratio": sound / from_stored,
         "epochs": args.epochs,
-        "run_ratio": args.epochs * sound / (once + args.epochs * kept),
+        "run_ratio": args.epochs * sound / (once + args.epochs * from_stored),
     }
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run from the command line; return the exit code."""
-    try:
-        found = run(parse_args(argv))
-    except EmoListenError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+@exits_with_code
+def main(argv: list[str] | None = None) -> None:
+    """Run from the command line."""
+    found = run(parse_args(argv))
     print(
-        f"CPU seconds a clip (mean {found['seconds_of_sound_per_clip']:.2f} s of sound), medians:"
+        f"CPU seconds per clip (mean {found['seconds_of_sound_per_clip']:.2f} s of sound), medians:"
     )
     print(f"  a training step from sound           {found['step_from_sound']:.3f}")
     print(f"  a training step from stored outputs  {found['step_from_stored']:.3f}")
@@ -116,7 +115,6 @@ def main(argv: list[str] | None = None) -> int:
     print(f"An epoch is {found['epoch_ratio']:.1f} times faster,")
     print(f"a run of {found['epochs']} epochs {found['run_ratio']:.1f} times.")
     print(json.dumps(found))
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""Vary training clips as talkers, rooms, microphones and lines do, and hide parts of them.
+"""Augment training clips: voice, room, noise, microphone, line, and masked parts.
 
-Whatever is chosen is applied in the order of `PROBABILITIES`: first what changes the voice, then
-the room, the noise in it, the microphone, the line, and last the masks. There is no change of
-loudness, as each clip is normalised afterwards.
+The chosen augmentations are applied in the order of `PROBABILITIES`: first those of the voice, then
+the room, the noise in it, the microphone, the line, and last the masks. Loudness is not changed,
+since each clip is normalised afterwards.
 
-What a clip gets depends on the run's seed, the epoch and the clip only, so that a resumed run,
-any number of processes and of worker processes train on the same sound. A clip of 3 s takes about
-20 ms of one CPU core where it gets everything, most of it for `pitch`.
+The result depends only on the run's seed, the epoch and the clip, so that a resumed run and any
+number of processes and workers train on the same sound. A clip of 3 s with all augmentations takes
+about 20 ms of one CPU core, most of it for `pitch`.
 """
 
 from __future__ import annotations
@@ -42,77 +42,78 @@ PROBABILITIES = {
     "frequency_mask": 0.3,
     "time_mask": 0.3,
 }
-"""Chance that a clip gets each, in the order of their application. Own choices: each common
-enough to be learnt from, and half of the clips without noise, as most recordings are made near
-the microphone; lines are rarer than rooms for a device that listens itself."""
+"""Probability of each, in the order in which they are applied. Own choices: each common enough to
+be learnt, half of the clips without noise, since most recordings are made near the microphone;
+lines rarer than rooms, since a listening device has its own microphone."""
 
 OF_THE_CLIP = ("frequency_mask", "time_mask")
-"""What differs between clips that one voice says in one place; all else is of the recording."""
+"""Augmentations that differ between clips of one recording; the others are the recording's."""
 
 SPEED = (0.9, 1.1)
 """Playing speed, pitch and tempo together (Ko et al. 2015, Audio augmentation for speech
 recognition)."""
 
 PITCH = (-2.0, 2.0)
-"""Semitones at the same tempo. Own choice: within the range of one talker's ordinary days, as
-pitch is itself a sign of emotion."""
+"""Semitones at the same tempo. Own choice: within one talker's everyday range, since pitch is
+itself a sign of emotion."""
 
 REVERBERATION = (0.1, 0.6)
-"""Seconds in which the sound of a room falls by 60 dB: furnished rooms of homes and offices."""
+"""Seconds in which a room's sound falls by 60 dB: furnished rooms of homes and offices."""
 
 DIRECT_TO_REVERBERANT = (0.0, 20.0)
-"""dB by which the direct sound exceeds all of the room's: a talker far from, and near to, the
-microphone. Own choice."""
+"""Level of the direct sound over the room's, in dB: a talker far from, and near to, the microphone.
+Own choice."""
 
 FAR_REVERBERATION = (0.3, 0.9)
 """Seconds in which a far talker's room falls by 60 dB: living rooms, classrooms, halls."""
 
 FAR_DIRECT_TO_REVERBERANT = (-9.0, 3.0)
-"""dB by which a far talker's direct sound exceeds the room's: beyond the critical distance the
-room is the louder one."""
+"""Level of a far talker's direct sound over the room's, in dB: beyond the critical distance the
+room is louder."""
 
 BABBLE_SNR = (0.0, 20.0)
-"""dB of the clip over other people's speech."""
+"""Level of the clip over other people's speech, in dB."""
 
 BABBLE_VOICES = (1, 6)
-"""How many of them speak at once."""
+"""Number of people who speak at once."""
 
 HIGH_PASS = (80.0, 400.0)
-"""Hz below which small microphones and lines pass nothing."""
+"""Cutoff frequency of small microphones and lines, in Hz."""
 
 HIGH_PASS_ORDER = 4
-"""Order of that Butterworth filter: 24 dB an octave."""
+"""Order of that Butterworth filter: 24 dB per octave."""
 
 NOISE_SNR = (5.0, 30.0)
-"""dB of the clip over the noise: from a loud room to one that hardly matters (Kaldi's recipes of
-Snyder et al. 2018, X-vectors, take 0 to 20 for telling speakers, which needs less of the voice)."""
+"""Level of the clip over the noise, in dB: from loud to hardly audible noise (Kaldi's recipes of
+Snyder et al. 2018, X-vectors, use 0 to 20 for speaker recognition, which needs less of the
+voice)."""
 
 EQUALIZER = (-6.0, 6.0)
-"""dB in each of seven bands: half of the library's range, in which voices stay natural."""
+"""Gain in each of seven bands, in dB: half of the library's range, where voices sound natural."""
 
 TELEPHONE = (300.0, 3400.0)
-"""Hz that a telephone line passes (ITU-T G.712)."""
+"""Passband of a telephone line, in Hz (ITU-T G.712)."""
 
 CODECS = ("ULAW", "ALAW", "GSM610")
-"""libsndfile's names of a telephone's codecs at 8 kHz: ITU-T G.711 and GSM full rate."""
+"""libsndfile's names of telephone codecs at 8 kHz: ITU-T G.711 and GSM full rate."""
 
 FREQUENCY_MASK = (200.0, 4000.0)
-"""Hz in which the middle of a blocked band lies, evenly in mel: the library's range."""
+"""Centre of a blocked band in Hz, uniform in mel: the library's range."""
 
 FREQUENCY_MASK_WIDTH = (0.2, 1.2)
-"""Width of that band over its middle: at most about the third of the mel scale that SpecAugment
-(Park et al. 2019) hides."""
+"""Width of that band divided by its centre: at most about the third of the mel scale that
+SpecAugment (Park et al. 2019) masks."""
 
 TIME_MASK = (0.02, 0.2)
-"""Fraction of the clip that is silenced: at most a fifth, as SpecAugment's policies for
-telephone speech bound it."""
+"""Fraction of the clip that is silenced: at most a fifth, as in SpecAugment's policies for
+telephone speech."""
 
 CODEC_RATE = 8000
 Apply = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 class Augmentation:
-    """Varies a clip, differently in each epoch."""
+    """Augments a clip, differently in each epoch."""
 
     def __init__(
         self,
@@ -128,9 +129,9 @@ class Augmentation:
             names: in any order.
             sampling_rate: of the clips, in Hz.
             seed: of the run.
-            noise_dir: folder of recordings for `noise`, read into memory at once; those that
-                cannot be used are named and left out.
-            babble_dir: likewise for `babble`, of people who speak as they do every day.
+            noise_dir: folder of recordings for `noise`, all read into memory; those that cannot be
+                used are printed and left out.
+            babble_dir: folder of recordings of ordinary speech for `babble`, likewise.
 
         Raises:
             CorpusError: a name is unknown, or `noise` or `babble` has no recordings that can be
@@ -139,7 +140,7 @@ class Augmentation:
         unknown = sorted(set(names) - set(PROBABILITIES))
         if unknown:
             raise CorpusError(
-                f"--augment {' '.join(unknown)}: give some of {' '.join(PROBABILITIES)}."
+                f"--augment {' '.join(unknown)} is unknown: use some of {' '.join(PROBABILITIES)}."
             )
         noise: list[np.ndarray] = []
         if "noise" in names:
@@ -163,22 +164,22 @@ class Augmentation:
         ]
         self.seed = seed
         self.longest = SPEED[1] if "speed" in names else 1.0
-        """Length of a clip over that of the shortest that it may become."""
+        """Length of a clip divided by that of the shortest that it may become."""
 
     def __call__(
         self, samples: np.ndarray, epoch: int, clip: int, recording: int | None = None
     ) -> np.ndarray:
-        """Vary a clip.
+        """Augment a clip.
 
         Args:
             samples: float32 (n_samples,).
             epoch: from 0.
             clip: its number in the split.
-            recording: number of what it was recorded with: clips that share it get the same of
-                all but `OF_THE_CLIP`. None: each clip is a recording of its own.
+            recording: number of its recording: clips that share it get the same augmentations,
+                except those of `OF_THE_CLIP`. None if each clip is a recording.
 
         Returns:
-            float32 (n_varied,), longer or shorter only where `speed` was chosen.
+            float32 (n_augmented,), longer or shorter only with `speed`.
         """
         generator = np.random.default_rng([self.seed, epoch, clip])
         for number, (name, chance, apply) in enumerate(self.chain):
@@ -194,7 +195,7 @@ class Augmentation:
 def make_transforms(
     sampling_rate: int, noise: list[np.ndarray], babble: list[np.ndarray]
 ) -> dict[str, Apply]:
-    """Each transform by its name, for clips at `sampling_rate` Hz."""
+    """Make the transforms by name, for clips at `sampling_rate` Hz."""
     low, high = TELEPHONE
     middle, width = (low + high) / 2, 2 * (high - low) / (high + low)
     of_library: dict[str, audiomentations.core.transforms_interface.BaseWaveformTransform] = {
@@ -234,14 +235,14 @@ def apply_library(
     transform: Callable[..., np.ndarray],
     sampling_rate: int,
 ) -> np.ndarray:
-    """Apply one of audiomentations' transforms with random numbers of `generator`."""
+    """Apply a transform of audiomentations with random numbers of `generator`."""
     with global_random_numbers(int(generator.integers(2**32))):
         return transform(samples, sample_rate=sampling_rate)
 
 
 @contextmanager
 def global_random_numbers(seed: int) -> Iterator[None]:
-    """Seed Python's and numpy's global random numbers for a while, as audiomentations has none."""
+    """Seed the global random numbers, which audiomentations uses, and restore them afterwards."""
     python, numpy = random.getstate(), np.random.get_state()
     random.seed(seed)
     np.random.seed(seed)
@@ -253,7 +254,7 @@ def global_random_numbers(seed: int) -> Iterator[None]:
 
 
 def change_speed(samples: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Play at another speed."""
+    """Change speed and pitch together."""
     return soxr.resample(samples, generator.uniform(*SPEED), 1.0)
 
 
@@ -264,7 +265,7 @@ def reverberate(
     reverberation: tuple[float, float] = REVERBERATION,
     direct: tuple[float, float] = DIRECT_TO_REVERBERANT,
 ) -> np.ndarray:
-    """Put the talker into a room whose echoes are noise that decays, cut to the clip's length."""
+    """Add a room whose echoes are decaying noise; cut to the clip's length."""
     seconds = generator.uniform(*reverberation)
     time = np.arange(int(seconds * sampling_rate), dtype=np.float32) / sampling_rate
     echoes = generator.standard_normal(len(time), np.float32) * 10 ** (-3 * time / seconds)
@@ -277,7 +278,7 @@ def reverberate(
 def add_noise(
     samples: np.ndarray, generator: np.random.Generator, recordings: list[np.ndarray]
 ) -> np.ndarray:
-    """Add a random part of one of `recordings` (int16), repeated where it is shorter."""
+    """Add a random part of one of `recordings` (int16), repeated if it is shorter."""
     noise = part_of(recordings, len(samples), generator)
     return mixed(samples, noise, generator.uniform(*NOISE_SNR))
 
@@ -285,7 +286,7 @@ def add_noise(
 def add_babble(
     samples: np.ndarray, generator: np.random.Generator, recordings: list[np.ndarray]
 ) -> np.ndarray:
-    """Let others speak at once, each a random part of one of `recordings` (int16)."""
+    """Add several voices at once, each a random part of one of `recordings` (int16)."""
     voices = generator.integers(*BABBLE_VOICES, endpoint=True)
     babble = sum(part_of(recordings, len(samples), generator) for _ in range(voices))
     return mixed(samples, np.asarray(babble), generator.uniform(*BABBLE_SNR))
@@ -301,7 +302,7 @@ def part_of(
 
 
 def mixed(samples: np.ndarray, noise: np.ndarray, snr: float) -> np.ndarray:
-    """Add `noise` `snr` dB below `samples`, both float32 (n_samples,); a pause adds nothing."""
+    """Add `noise` `snr` dB below `samples`, both float32 (n_samples,); silence adds nothing."""
     level = np.sqrt(np.square(noise).mean())
     if level == 0:
         return samples
@@ -311,14 +312,14 @@ def mixed(samples: np.ndarray, noise: np.ndarray, snr: float) -> np.ndarray:
 def high_pass(
     samples: np.ndarray, generator: np.random.Generator, sampling_rate: int
 ) -> np.ndarray:
-    """Take the lowest frequencies off."""
+    """Remove the lowest frequencies."""
     cutoff = generator.uniform(*HIGH_PASS)
     sections = butter(HIGH_PASS_ORDER, cutoff, "highpass", fs=sampling_rate, output="sos")
     return sosfilt(sections, samples).astype(np.float32)
 
 
 def encode(samples: np.ndarray, generator: np.random.Generator, sampling_rate: int) -> np.ndarray:
-    """Send through a telephone's codec at 8 kHz and back."""
+    """Encode with a telephone codec at 8 kHz, and decode."""
     narrow = soxr.resample(samples, sampling_rate, CODEC_RATE)
     narrow *= 0.5 / max(np.abs(narrow).max(), SILENT_BELOW)
     file = io.BytesIO()
@@ -331,10 +332,12 @@ def encode(samples: np.ndarray, generator: np.random.Generator, sampling_rate: i
 
 
 def load_noise(folder: Path, sampling_rate: int, option: str = "--noise_dir") -> list[np.ndarray]:
-    """Read all sound below `folder` as int16 at `sampling_rate` Hz; name what cannot be used.
+    """Read all sound in `folder` and its sub-folders as int16 at `sampling_rate` Hz.
+
+    Prints the files that cannot be used.
 
     Raises:
-        CorpusError: there is no such folder, or nothing in it that can be used.
+        CorpusError: there is no such folder, or no file in it can be used.
     """
     files = sorted(
         file
@@ -342,7 +345,7 @@ def load_noise(folder: Path, sampling_rate: int, option: str = "--noise_dir") ->
         if file.suffix.casefold() in FOLDER_SUFFIXES and file.is_file()
     )
     if not files:
-        raise CorpusError(f"{option} {folder} holds no sound files: give a folder of recordings.")
+        raise CorpusError(f"{option} {folder} has no sound files: give a folder of recordings.")
     recordings, faults = [], {}
     for file in files:
         try:
@@ -356,5 +359,7 @@ def load_noise(folder: Path, sampling_rate: int, option: str = "--noise_dir") ->
         recordings.append(to_pcm(samples))
     print_faults(faults)
     if not recordings:
-        raise CorpusError(f"{option} {folder}: none of its {len(files)} files can be used.")
+        raise CorpusError(
+            f"{option} {folder}: none of its {len(files)} files can be used. Give another folder."
+        )
     return recordings

@@ -1,4 +1,4 @@
-"""Clips as the Trainer takes them: one at a time from the cache, then padded into a batch."""
+"""Clips for the Trainer: read from the cache one at a time, then padded into a batch."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from transformers import SequenceFeatureExtractor
 from train.corpus.audio_cache import to_float
 
 WINDOW_STEP = 0.25
-"""Seconds in which the windows' lengths differ: few lengths, so that batches need no padding."""
+"""Windows' lengths are multiples of this many seconds: few lengths mean little padding."""
 
 
 def column(row: Any, name: str) -> np.ndarray:
-    """One row's list column as a numpy array, without a copy; `row` is a one-row Arrow table."""
+    """Return a list column of a one-row Arrow table as a numpy array, without a copy."""
     return row[name].combine_chunks().values.to_numpy(zero_copy_only=False)
 
 
 class Vary(Protocol):
-    """What varies a clip, as `augment.Augmentation` does."""
+    """Changes a clip's sound, as `augment.Augmentation` does."""
 
     longest: float
-    """Length of a clip over that of the shortest that it may become."""
+    """Length of a clip divided by that of the shortest that it may become."""
 
     def __call__(self, samples: np.ndarray, epoch: int, clip: int) -> np.ndarray:
-        """Return the samples that clip number `clip` has in this epoch."""
+        """Return the samples of clip number `clip` in this epoch."""
 
 
 class Clips(Dataset):
-    """Clips of one split: sound, normalised as the base model wants it, and the class.
+    """Clips of one split: sound, normalised for the base model, and the class.
 
-    Each clip is normalised alone at its true length, so that a batch's padding cannot move it.
+    Each clip is normalised alone at its true length, so that padding does not affect it.
     """
 
     def __init__(
@@ -55,11 +55,11 @@ class Clips(Dataset):
             label2id: class index of each label.
             feature_extractor: the base model's.
             window: shortest and longest, in seconds; in each epoch a clip gets a length between
-                them, and where it is longer is cut at a random place. None: whole clips.
-            vary: applied to the sound, before it is normalised.
+                them, and if it is longer is cut to a random part. None for whole clips.
+            vary: applied to the sound before it is normalised.
             seed: of the places at which clips are cut.
-            recordings: index of each row's recording (n_clips,), as `long_recordings.cut_long`
-                gives it; None: each row is one.
+            recordings: index of each row's recording (n_clips,), from
+                `long_recordings.cut_long`; None if each row is one.
         """
         self.rows = decoded.select_columns(["samples"]).with_format("arrow")
         self.labels = [label2id[label] for label in decoded["label"]]
@@ -71,21 +71,21 @@ class Clips(Dataset):
         self.seed = seed
         self.recordings = np.arange(len(decoded)) if recordings is None else recordings
         self.soft_labels: np.ndarray | None = None
-        """Probabilities float32 (n_clips, n_classes) to learn beside the labels, NaN for none."""
+        """Probabilities float32 (n_clips, n_classes) to learn with the labels, NaN for none."""
         self.epoch = torch.zeros((), dtype=torch.long).share_memory_()  # worker processes see it
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the windows and variations of this epoch, counted from 0."""
+        """Choose the windows and augmentations of this epoch, counted from 0."""
         self.epoch.fill_(epoch)
 
     def lengths_in(self, epoch: int) -> np.ndarray:
-        """Return the samples (n_clips,) that each clip has in an epoch, before it is varied."""
+        """Return the samples (n_clips,) of each clip in an epoch, before augmentation."""
         if self.window is None:
             return self.whole_lengths
         return np.minimum(self.whole_lengths, self.window_lengths(epoch))
 
     def window_lengths(self, epoch: int) -> np.ndarray:
-        """Return the most samples (n_clips,) that each clip may have in an epoch."""
+        """Largest number of samples (n_clips,) of each clip in an epoch."""
         assert self.window is not None
         shortest, longest = (round(seconds / WINDOW_STEP) for seconds in self.window)
         random = np.random.default_rng([self.seed, epoch])
@@ -99,7 +99,7 @@ class Clips(Dataset):
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Return `input_values` float32 (n_samples,), `length` (samples) and `labels`.
 
-        And `soft_labels` (n_classes,) where there are any.
+        Also `soft_labels` (n_classes,) if there are any.
         """
         samples = to_float(column(self.rows[index], "samples"))
         epoch = int(self.epoch)
@@ -123,31 +123,31 @@ class Clips(Dataset):
 def with_soft_labels(
     item: dict[str, Any], soft_labels: np.ndarray | None, index: int
 ) -> dict[str, Any]:
-    """Add row `index` of `soft_labels` (n_clips, n_classes) to a clip, where there are any."""
+    """Add row `index` of `soft_labels` (n_clips, n_classes) to a clip, if there are any."""
     return item if soft_labels is None else {**item, "soft_labels": soft_labels[index]}
 
 
 def cut(samples: np.ndarray, length: int, generator: np.random.Generator) -> np.ndarray:
-    """At most `length` samples, from a random place."""
+    """Cut to at most `length` samples, at a random place."""
     start = int(generator.integers(max(len(samples) - length, 0) + 1))
     return samples[start : start + length]
 
 
 class Collator:
-    """Pads clips, or the frozen trunk's output for them, to the longest of a batch."""
+    """Pads clips, or their trunk outputs, to the longest of a batch."""
 
     def __call__(self, items: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """Make a batch.
 
         Args:
-            items: of `Clips`, or of `frozen_trunk.TrunkOutputs`.
+            items: of `Clips`, `Voices` or `frozen_trunk.TrunkOutputs`.
 
         Returns:
             `input_values` (n, n_samples), or (n, n_frames, width) for trunk outputs, padded with
-            zeros at the end; `attention_mask` (n, n_samples), also where the base was trained
-            without one, since what it masks was computed without padding; `labels` (n,);
+            zeros at the end; `attention_mask` (n, n_samples), also for base models trained
+            without one, whose trunk runs without padding; `labels` (n,);
             `lengths` (n,), true lengths along axis 1 of `input_values`; `soft_labels`
-            (n, n_classes) and `voices` (n,) where the clips have any.
+            (n, n_classes) and `voices` (n,) if the clips have any.
         """
         values = [torch.from_numpy(np.asarray(item["input_values"])) for item in items]
         batch = {
@@ -171,23 +171,23 @@ def sample_mask(lengths: list[int]) -> torch.Tensor:
 
 
 def rows_by_length(lengths: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
-    """Yield each length among `lengths` (n,), and the rows that have it."""
+    """Yield each length in `lengths` (n,), and the rows that have it."""
     for length in lengths.unique().tolist():
         yield length, (lengths == length).nonzero()[:, 0]
 
 
 class LengthGroupedBatches(Sampler[int]):
-    """Order of an epoch in which each batch has clips of similar length, batches shuffled.
+    """Order of an epoch with clips of similar length in each batch, and shuffled batches.
 
-    Unlike transformers' own, the order depends only on the seed and the epoch (so that a resumed
-    run and every process see the same), and long clips do not all come first.
+    Unlike in transformers' sampler, the order depends only on the seed and the epoch (so it is the
+    same in a resumed run and in every process), and the longest clips are not all first.
     """
 
     CHUNK = 50
-    """Batches' worth of shuffled clips that are sorted by length together."""
+    """Batches whose clips are sorted by length together."""
 
     def __init__(self, lengths_in: Callable[[int], np.ndarray], batch_size: int, seed: int) -> None:
-        """Order clips for batches of `batch_size`; `lengths_in` tells their samples by epoch."""
+        """Order clips for batches of `batch_size`; `lengths_in` returns their samples by epoch."""
         self.lengths_in = lengths_in
         self.batch_size = batch_size
         self.seed = seed

@@ -1,4 +1,4 @@
-"""Options of finetune.py: its own and the Trainer's, from the command line or from a file."""
+"""Options of finetune.py: its own and the Trainer's, on the command line or in a file."""
 
 from __future__ import annotations
 
@@ -20,9 +20,13 @@ from train.trainer.base_model import BUNDLED, HUBERT_BASE
 from train.trainer.clips import WINDOW_STEP
 from train.trainer.emotion_trainer import ClipTrainingArguments
 
-DESCRIPTION = "Fine-tune a HuBERT (or wav2vec 2.0, WavLM) into an emotion classifier."
+DESCRIPTION = (
+    "Fine-tune a HuBERT, wav2vec 2.0 or WavLM into an emotion classifier. The first argument may "
+    "be a JSON or YAML file of options (see train/recipes/), which later options override. The "
+    "options after --final_splits and --licences are those of transformers' TrainingArguments."
+)
 
-TOLD_IN_CARD = (
+CARD_OPTIONS = (
     "final_splits",
     "weighted_layer_sum",
     "train_window",
@@ -53,120 +57,137 @@ TOLD_IN_CARD = (
     "early_stopping_patience",
     "metric_for_best_model",
 )
-"""Options that change what is learnt and that a model card does not tell in other words."""
+"""Options that affect the result and that a model card does not describe otherwise."""
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Adds the defaults of options that have one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        no_default = action.default is None or action.default == []
+        return action.help if no_default else super()._get_help_string(action)
 
 
 @dataclass
 class FinetuneArguments:
-    """What to train on, from which model, and which part of it."""
+    """Data, base model, and what is trained."""
 
     data: list[str] = field(
         metadata={
-            "help": "CREMA-D, LibriSpeech or EMO-DB folder, folder with a sub-folder for each "
-            "class, CSV (file,label[,speaker,split], or the like), or hub dataset id; several are "
-            f"joined. Recordings longer than {LONGEST:g} s are cut into windows."
+            "help": "Corpora, which are joined: each a CREMA-D, LibriSpeech or EMO-DB folder, a "
+            "folder with a sub-folder for each class, a CSV (columns file,label[,speaker,split] or "
+            f"similar), or a hub dataset id. Recordings longer than {LONGEST:g} s are cut into "
+            "windows."
         }
     )
     file_column: str | None = field(
         default=None,
-        metadata={"help": "Column of a CSV's files; file, path, filename ... by default."},
+        metadata={"help": "Column of files in a CSV, if it is not file, path, filename, …"},
     )
     label_column: str | None = field(
         default=None,
-        metadata={"help": "Column of a CSV's labels; label, emotion, class ... by default."},
+        metadata={"help": "Column of labels in a CSV, if it is not label, emotion, class, …"},
     )
     base_model: str | None = field(
         default=None,
         metadata={
-            "help": f"Hub id or local folder; `{BUNDLED}`: the checkpoint in the clone. By default "
-            f"{HUBERT_BASE}, or where no hub can be reached the checkpoint in the clone."
+            "help": f"Hub id or local folder; `{BUNDLED}` is the checkpoint in the clone. By "
+            f"default {HUBERT_BASE}, or the checkpoint in the clone if no hub can be reached."
         },
     )
     trainable_layers: int = field(
         default=2,
         metadata={
-            "help": "0 the head only, N the top N encoder layers too, -1 all but the waveform "
-            "front end."
+            "help": "What is trained: 0 only the head, N also the top N encoder layers, -1 "
+            "everything except the convolutional front end."
         },
     )
     weighted_layer_sum: bool | None = field(
         default=None,
         metadata={
-            "help": "Let the head take a learned mean of all hidden states rather than the last; "
-            "as the base's config says by default. Below N trained layers of N it keeps the "
-            "frozen layers from being cached."
+            "help": "Feed the head a learned mean of all hidden states instead of the last one; by "
+            "default as in the base model's config. Frozen encoder layers can then not be cached."
         },
     )
     train_window: list[float] = field(
         default_factory=list,
         metadata={
-            "help": "Seconds, one length or the shortest and the longest: longer training clips "
-            "are cut at a random place each epoch, to a length between the two, which keeps the "
-            "frozen layers from being cached. Whole clips by default."
+            "help": "Seconds, one length or the shortest and the longest: in each epoch, longer "
+            "training clips are cut to a random part of such a length. Frozen layers can then not "
+            "be cached. By default whole clips."
         },
     )
     augment: list[str] = field(
         default_factory=list,
         metadata={
-            "help": "How training clips are varied, anew each epoch, which keeps the frozen "
-            f"layers from being cached: any of {', '.join(PROBABILITIES)}."
+            "help": "Augmentations of training clips, random in each epoch: any of "
+            f"{', '.join(PROBABILITIES)}. Frozen layers can then not be cached."
         },
     )
     noise_dir: str | None = field(
         default=None,
-        metadata={"help": "Folder of recordings of noise, at any depth, for --augment noise."},
+        metadata={
+            "help": "Folder with recordings of noise, also in sub-folders, for --augment noise."
+        },
     )
     babble_dir: str | None = field(
         default=None,
-        metadata={"help": "Folder of recordings of speech, at any depth, for --augment babble."},
+        metadata={
+            "help": "Folder with recordings of speech, also in sub-folders, for --augment babble."
+        },
     )
     relative_to: str | None = field(
         default=None,
         metadata={
-            "help": "Class of ordinary speech, such as neutral: each clip is then judged relative "
-            "to its speaker's other clips of that class as well, as a listener does with a "
-            "baseline. Needs speakers, --train_window, and batches of one clip of each other "
-            "class and three of this."
+            "help": "Class of ordinary speech, such as neutral: each clip is also classified "
+            "relative to its speaker's other clips of that class, as the listener does with a "
+            "baseline. Needs speakers, --train_window, and batches that hold one clip of each "
+            "other class and three of this one."
         },
     )
     soft_labels: str | None = field(
         default=None,
         metadata={
-            "help": "CSV of soft_labels.py (name, then a column for each class with its "
-            "probability) that training clips learn beside their labels."
+            "help": "CSV of soft_labels.py (columns name and the probability of each class) that "
+            "training clips learn in addition to their labels."
         },
     )
     average_with: list[str] = field(
         default_factory=list,
         metadata={
-            "help": "Folders of runs that differ from this one in their seed alone: what is saved "
-            "and scored at the end is the mean of all their weights and this run's."
+            "help": "Folders of runs that differ from this one only in seed or soft labels: the "
+            "mean of their weights and this run's is saved and scored at the end."
         },
     )
     cache_dir: str = field(
-        default=str(CACHE_DIR), metadata={"help": "Folder of decoded sound and frozen outputs."}
+        default=str(CACHE_DIR),
+        metadata={"help": "Folder of decoded sound and outputs of frozen layers."},
     )
     cache_trunk: bool = field(
         default=True,
-        metadata={"help": "Compute the frozen layers' output once, and store it in cache_dir."},
+        metadata={
+            "help": "Compute the outputs of frozen layers once, and store them in cache_dir."
+        },
     )
     early_stopping_patience: int | None = field(
         default=None,
-        metadata={"help": "Stop after so many evaluations without a better one."},
+        metadata={"help": "Stop after this many evaluations without improvement."},
     )
     test_at_end: bool = field(
         default=True,
-        metadata={"help": "Score the test split at the end; false while still choosing."},
+        metadata={
+            "help": "Score the test split at the end; set false while still choosing options."
+        },
     )
     final_splits: bool = field(
         default=False,
         metadata={
-            "help": "Train on EMO-DB, as the final recipe does; else it is all for validation."
+            "help": "Use EMO-DB for training, as the final recipe does, instead of for validation."
         },
     )
     licences: list[str] = field(
         default_factory=list,
-        metadata={"help": "'NAME: LICENCE' of what the model is made from, for its card."},
+        metadata={"help": "'NAME: LICENCE' of each source of the model, for its card."},
     )
 
 
@@ -174,7 +195,7 @@ def parse_args(argv: list[str]) -> tuple[FinetuneArguments, ClipTrainingArgument
     """Read the command line, which may begin with a JSON or YAML file.
 
     Raises:
-        CorpusError: the file is unreadable, or values do not fit together.
+        CorpusError: the file cannot be read, or options contradict each other.
     """
     tokens = list(argv)
     from_file: list[str] = []
@@ -183,23 +204,26 @@ def parse_args(argv: list[str]) -> tuple[FinetuneArguments, ClipTrainingArgument
     parser = HfArgumentParser(
         (FinetuneArguments, ClipTrainingArguments),
         description=DESCRIPTION,
+        formatter_class=HelpFormatter,
     )
     try:
         own, args = parser.parse_args_into_dataclasses(
             args=count_in_steps(from_file) + count_in_steps(tokens)
         )
     except ValueError as error:
-        raise CorpusError(f"The options do not fit: {error}") from error
+        raise CorpusError(f"Wrong options: {error}") from error
     if window_range(own.train_window) is None and own.relative_to:
-        raise CorpusError("--relative_to needs --train_window: one length for each batch's clips.")
+        raise CorpusError(
+            "--relative_to needs --train_window: all clips of a batch have one length."
+        )
     return own, args
 
 
 def window_range(train_window: list[float]) -> tuple[float, float] | None:
-    """Shortest and longest window in seconds, of the option's one or two numbers.
+    """Shortest and longest window in seconds, from the option's one or two numbers.
 
     Raises:
-        CorpusError: they are no such range.
+        CorpusError: they are not a range.
     """
     if not train_window:
         return None
@@ -207,19 +231,19 @@ def window_range(train_window: list[float]) -> tuple[float, float] | None:
     if len(train_window) > 2 or not WINDOW_STEP <= shortest <= longest:
         raise CorpusError(
             f"--train_window {' '.join(map(str, train_window))}: give one length in seconds, or "
-            f"the shortest and the longest, from {WINDOW_STEP} s."
+            f"the shortest and the longest, of at least {WINDOW_STEP} s."
         )
     return shortest, longest
 
 
 def file_tokens(path: Path) -> list[str]:
-    """Options of a JSON or YAML file as command-line words."""
+    """Options of a JSON or YAML file as command-line arguments."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML too
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise CorpusError(f"The recipe {path} cannot be read: {error}") from error
     if not isinstance(values, dict):
-        raise CorpusError(f"The recipe {path} must be a mapping of options to values.")
+        raise CorpusError(f"The recipe {path} must be a mapping from options to values.")
     tokens: list[str] = []
     for name, value in values.items():
         if value is None or value == []:
@@ -233,9 +257,9 @@ def file_tokens(path: Path) -> list[str]:
 
 
 def count_in_steps(tokens: list[str]) -> list[str]:
-    """Let `--save_steps N` alone mean to save, and to evaluate, each N steps.
+    """Make `--save_steps N` alone save and evaluate every N steps.
 
-    The default strategy is `epoch`, under which transformers would ignore N.
+    With the default strategy, `epoch`, transformers would ignore N.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for name in ("save_steps", "save_strategy", "eval_steps", "eval_strategy"):
@@ -252,17 +276,17 @@ def count_in_steps(tokens: list[str]) -> list[str]:
 
 
 def chosen_options(own: FinetuneArguments, args: ClipTrainingArguments) -> dict[str, str]:
-    """Those of `TOLD_IN_CARD` that are not at their default, as one would give them."""
+    """`CARD_OPTIONS` that differ from their default, as text."""
     default = {option.name: option.default for option in fields(args)}
     default |= asdict(FinetuneArguments(data=own.data))
     given: dict[str, Any] = {**vars(args), **vars(own)}
     return {
-        name: as_given(name, given[name]) for name in TOLD_IN_CARD if given[name] != default[name]
+        name: as_text(name, given[name]) for name in CARD_OPTIONS if given[name] != default[name]
     }
 
 
-def as_given(name: str, value: Any) -> str:
-    """Value of the option `name` as a recipe has it, without folders of this machine."""
+def as_text(name: str, value: Any) -> str:
+    """Value of the option `name` as in a recipe, without paths of this machine."""
     if name == "average_with":
         return " ".join(map(public_name, value))
     if isinstance(value, list):

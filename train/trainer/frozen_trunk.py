@@ -1,12 +1,11 @@
-"""Freeze the lower part of a model, and compute its output once instead of each epoch.
+"""Freeze the lower part of a model, and compute its output once instead of in each epoch.
 
-`freeze` makes a model's base a "trunk" that is never trained, always in evaluation mode, and the
-rest. The frozen base takes sound as before, or the trunk's own output for it; both go through
-the same code of transformers, in which only the modules that were already applied are replaced,
-so that training on stored outputs gives the model that training on sound would. What lies below
-the encoder's layers always runs in float32, whatever autocast does to the layers, and the trunk
-never sees padding: front ends that normalise over time (`feat_extract_norm == "group"`) take it
-for sound.
+`freeze` divides a base model into a trunk, which is never trained and always in evaluation mode,
+and the rest. The frozen base takes sound as before, or the trunk's output for it. Both run the same
+code of transformers with only the already applied modules replaced, so training on stored outputs
+gives the same model as training on sound. The modules below the encoder's layers always run in
+float32, whatever autocast does to the layers, and the trunk never gets padding, which front ends
+that normalise over time (`feat_extract_norm == "group"`) treat as sound.
 """
 
 from __future__ import annotations
@@ -26,14 +25,12 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedModel
 
 from emo_listen.errors import CorpusError, ModelError
+from train.backbones.kinds import BACKBONES, KNOWN_NAMES, norm_is_last
 from train.trainer.clips import Clips, column, rows_by_length, with_soft_labels
-
-CACHEABLE = ("hubert", "wav2vec2")
-"""Model types whose encoder can be cut between two layers (WavLM's layers share positions)."""
 
 
 class NoPositions(nn.Module):
-    """Stands for a position embedding that was added before."""
+    """Replaces a position embedding that was already added."""
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """Return a zero that broadcasts over (n, n_frames, width)."""
@@ -41,28 +38,28 @@ class NoPositions(nn.Module):
 
 
 class NoProjection(nn.Module):
-    """Stands for a feature projection that was applied before."""
+    """Replaces a feature projection that was already applied."""
 
     def __init__(self, twice: bool) -> None:
-        """Return the input alone, or `twice` as wav2vec 2.0 does."""
+        """Return the input, or a pair of it if `twice`."""
         super().__init__()
         self.twice = twice
 
     def forward(self, hidden_states: torch.Tensor) -> Any:
-        """Return (n, n_frames, width) as it came."""
+        """Return (n, n_frames, width) unchanged."""
         return (hidden_states, hidden_states) if self.twice else hidden_states
 
 
 class StoredFeatures(nn.Module):
-    """Stands for the waveform front end where its output is given."""
+    """Replaces the waveform front end if its output is given."""
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Return (n, n_frames, width) as the front end does: (n, width, n_frames)."""
+        """Transpose (n, n_frames, width) to the front end's (n, width, n_frames)."""
         return features.transpose(1, 2)
 
 
 class InFloat32(nn.Module):
-    """Applies a module in float32 whatever autocast surrounds it."""
+    """Applies a module in float32, outside autocast."""
 
     def __init__(self, module: nn.Module) -> None:
         """Wrap `module`, whose parameters are float32."""
@@ -70,14 +67,14 @@ class InFloat32(nn.Module):
         self.module = module
 
     def forward(self, hidden_states: torch.Tensor) -> Any:
-        """Return the module's own output."""
+        """Return the module's output."""
         with torch.autocast(hidden_states.device.type, enabled=False):
             return self.module(hidden_states)
 
 
 @contextmanager
 def replaced(module: nn.Module, **children: nn.Module) -> Iterator[None]:
-    """Replace children of `module` for a while."""
+    """Replace children of `module` inside a `with` block."""
     before = {name: getattr(module, name) for name in children}
     for name, child in children.items():
         setattr(module, name, child)
@@ -92,8 +89,8 @@ class FrozenBase:
     """Mixed into a base model's class by `freeze`: a frozen trunk, then trained layers.
 
     Attributes:
-        trained_layers: encoder layers that are trained, counted from the top; -1 all of them and
-            the feature projection, so that the trunk is the waveform front end alone.
+        trained_layers: number of trained encoder layers, from the top; -1 for all of them and the
+            feature projection, so that the trunk is only the waveform front end.
     """
 
     trained_layers: int
@@ -101,8 +98,8 @@ class FrozenBase:
     def train(self, mode: bool = True) -> FrozenBase:
         """Set the mode of the trained part; the trunk stays in evaluation mode.
 
-        With frozen encoder layers this also keeps SpecAugment and LayerDrop off, which act
-        between layers of the trunk.
+        With frozen encoder layers, this also disables SpecAugment and LayerDrop, which act between
+        layers of the trunk.
         """
         super().train(mode and self.trained_layers < 0)  # type: ignore[misc]
         if mode:
@@ -112,7 +109,7 @@ class FrozenBase:
 
     @property
     def is_cut(self) -> bool:
-        """Whether the trunk ends between two layers; else it is the waveform front end alone."""
+        """Whether the trunk ends between two layers; else it is only the waveform front end."""
         base: Any = self
         return self.trained_layers >= 0 and cacheable(base.config, self.trained_layers)
 
@@ -121,11 +118,11 @@ class FrozenBase:
     ) -> torch.Tensor:
         """Output of the frozen part, (n, n_samples) -> (n, n_frames, width).
 
-        In float32 whatever autocast surrounds it, and without padding: clips of one length, by
-        `attention_mask` (n, n_samples), run together; shorter outputs are then padded with zeros.
+        It runs in float32, outside autocast, and without padding: clips of one length, according
+        to `attention_mask` (n, n_samples), run together; shorter outputs are padded with zeros.
         """
-        # transformers draws for LayerDrop even in evaluation mode: keep that from the run's
-        # random numbers, so that training from sound and from stored outputs are the same.
+        # transformers draws random numbers for LayerDrop even in evaluation mode. They must not
+        # change the run's, so that training on sound and on stored outputs are the same.
         with (
             torch.no_grad(),
             torch.autocast(input_values.device.type, enabled=False),
@@ -145,14 +142,14 @@ class FrozenBase:
             return padded
 
     def trunk_of_equal_lengths(self, input_values: torch.Tensor) -> torch.Tensor:
-        """Output of the frozen part for clips without padding, in what autocast surrounds it."""
+        """Output of the frozen part for clips without padding."""
         base: Any = self
         if not self.is_cut:
             return base.feature_extractor(input_values).transpose(1, 2)
         layers = base.encoder.layers
         below: dict[str, nn.Module] = {"layers": layers[: len(layers) - self.trained_layers]}
-        if self.trained_layers and base.config.do_stable_layer_norm:
-            below["layer_norm"] = nn.Identity()  # here the last norm follows the last layer
+        if self.trained_layers and norm_is_last(base.config):
+            below["layer_norm"] = nn.Identity()  # the norm follows the last, trained layer
         with replaced(base.encoder, **below):
             return super().forward(input_values)[0]  # type: ignore[misc]
 
@@ -164,8 +161,8 @@ class FrozenBase:
     ) -> Any:
         """Run the base model on sound (n, n_samples) or trunk outputs (n, n_frames, width).
 
-        Autocast reaches the encoder's layers only. `output_hidden_states` gives the states that
-        the base would where all its layers are trained, else those from the first trained one.
+        Autocast affects only the encoder's layers. `output_hidden_states` returns all hidden states
+        if all layers are trained, else those from the first trained one.
         """
         base: Any = self
         stored = input_values.dim() == 3
@@ -174,12 +171,13 @@ class FrozenBase:
         inner: dict[str, nn.Module] = {}
         if self.is_cut:
             layers = base.encoder.layers
-            outer["feature_projection"] = NoProjection(base.config.model_type == "wav2vec2")
+            backbone = BACKBONES[base.config.model_type]
+            outer["feature_projection"] = NoProjection(backbone.projects_to_pair)
             inner["pos_conv_embed"] = NoPositions()
             inner["dropout"] = nn.Identity()
             inner["layers"] = layers[len(layers) - self.trained_layers :]
-            if not (self.trained_layers and base.config.do_stable_layer_norm):
-                inner["layer_norm"] = nn.Identity()  # it precedes the first layer, or is frozen too
+            if not (self.trained_layers and norm_is_last(base.config)):
+                inner["layer_norm"] = nn.Identity()  # it precedes the first layer, or is frozen
         else:
             outer["feature_projection"] = InFloat32(base.feature_projection)
             inner["pos_conv_embed"] = InFloat32(base.encoder.pos_conv_embed)
@@ -188,55 +186,56 @@ class FrozenBase:
 
 
 def cacheable(config: Any, trained_layers: int) -> bool:
-    """Tell whether a trunk's output can stand for the trunk in models of this config.
+    """Whether models of this config can be trained on stored outputs of the trunk.
 
-    A head that sums all hidden states wants those within the trunk too, where there are any.
+    A head that sums all hidden states also needs those inside the trunk, if there are any.
     """
     return (
-        config.model_type in CACHEABLE
+        config.model_type in BACKBONES
+        and BACKBONES[config.model_type].cuttable
         and (not config.use_weighted_layer_sum or trained_layers in (-1, config.num_hidden_layers))
         and not getattr(config, "add_adapter", False)
     )
 
 
 def trained_modules(base: Any) -> list[nn.Module]:
-    """Modules of a frozen base that are trained, where encoder layers are counted."""
+    """Return the encoder modules of a frozen base that are trained; none if all layers are."""
     n = base.trained_layers
     if n <= 0:
         return []
     modules = list(base.encoder.layers[-n:])
-    return [*modules, base.encoder.layer_norm] if base.config.do_stable_layer_norm else modules
+    return [*modules, base.encoder.layer_norm] if norm_is_last(base.config) else modules
 
 
 def check_trained_layers(trained_layers: int, n_layers: int) -> None:
-    """Refuse a `--trainable_layers` that a base model of `n_layers` encoder layers does not have.
+    """Refuse a `--trainable_layers` that is not -1 to `n_layers`, the base model's encoder layers.
 
     Raises:
-        ModelError: it is not -1 to `n_layers`.
+        ModelError: naming the range.
     """
     if not -1 <= trained_layers <= n_layers:
         raise ModelError(
-            f"--trainable_layers {trained_layers}: the base model has {n_layers} encoder layers; "
-            f"give -1 to {n_layers}."
+            f"--trainable_layers {trained_layers}: the base model has {n_layers} encoder layers, "
+            f"so use -1 to {n_layers}."
         )
 
 
 def freeze(model: PreTrainedModel, trained_layers: int) -> None:
-    """Freeze a classifier's base but for its top layers; the head is always trained.
+    """Freeze a classifier's base except its top layers; the head is always trained.
 
     Args:
-        model: an audio classifier with a waveform front end (HuBERT, wav2vec 2.0, WavLM).
-        trained_layers: 0 the head only, N the top N encoder layers too, -1 everything but the
-            waveform front end.
+        model: an audio classifier with a waveform front end.
+        trained_layers: 0 for only the head, N for also the top N encoder layers, -1 for everything
+            except the waveform front end.
 
     Raises:
-        ModelError: the model has no such layers, or not as many.
+        ModelError: the model has no such layers, or fewer.
     """
     base: Any = model.base_model
     if not hasattr(base, "feature_extractor") or not hasattr(base, "encoder"):
         raise ModelError(
             f"The base model is of type {model.config.model_type!r}, which has no waveform front "
-            "end to keep: give a HuBERT, wav2vec 2.0 or WavLM."
+            f"end: give a {KNOWN_NAMES} or similar model."
         )
     check_trained_layers(trained_layers, len(base.encoder.layers))
     base.__class__ = type(f"Frozen{type(base).__name__}", (FrozenBase, type(base)), {})
@@ -251,10 +250,10 @@ def freeze(model: PreTrainedModel, trained_layers: int) -> None:
 
 
 class TrunkOutputs(Dataset):
-    """Clips as the frozen trunk's output for each, computed once and memory-mapped."""
+    """Clips as the frozen trunk's outputs, computed once and memory-mapped."""
 
     def __init__(self, stored: datasets.Dataset, clips: Clips, width: int) -> None:
-        """Wrap what `store_trunk_outputs` wrote for `clips`; `width` is the trunk's."""
+        """Wrap the outputs that `store_trunk_outputs` wrote; `width` is the trunk's."""
         self.rows = stored.with_format("arrow")
         self.labels = clips.labels
         self.lengths = clips.whole_lengths
@@ -272,7 +271,7 @@ class TrunkOutputs(Dataset):
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Return `input_values` float32 (n_frames, width), `length` (samples) and `labels`.
 
-        And `soft_labels` (n_classes,) where the clips have any.
+        Also `soft_labels` (n_classes,) if the clips have any.
         """
         hidden = column(self.rows[index], "hidden").reshape(-1, self.width)
         item = {
@@ -286,23 +285,23 @@ class TrunkOutputs(Dataset):
 def store_trunk_outputs(
     model: PreTrainedModel, clips: Clips, cache_dir: Path, device: torch.device, name: str
 ) -> TrunkOutputs:
-    """Run the trunk of a frozen model over clips once, or find that in the cache.
+    """Run the trunk of a frozen model on clips once, or read its outputs from the cache.
 
     Each clip is run alone at its true length, in float32, and stored in float16.
 
     Args:
         model: after `freeze`.
-        clips: whole clips, not random windows of them.
+        clips: whole clips, not random windows.
         cache_dir: folder of caches.
         device: where to run the trunk.
-        name: of the clips, for the progress bar.
+        name: of the split, for the progress bar.
 
     Raises:
         CorpusError: an output does not fit into float16.
     """
     base: Any = model.base_model
     key = trunk_key(base, clips)
-    was_training, was_on = model.training, model.device
+    was_training, previous_device = model.training, model.device
     model.to(device).eval()
     width = base.trunk(torch.zeros(1, clips.extractor.sampling_rate, device=device)).shape[-1]
 
@@ -311,7 +310,7 @@ def store_trunk_outputs(
         hidden = base.trunk(values[None].to(device))[0].cpu().numpy().astype(np.float16)
         if not np.isfinite(hidden).all():
             raise CorpusError(
-                "The frozen layers' output does not fit into 16 bits: give --cache_trunk false."
+                "The frozen layers' output does not fit into 16 bits: use --cache_trunk false."
             )
         return {"hidden": hidden.ravel()}
 
@@ -327,7 +326,7 @@ def store_trunk_outputs(
         writer_batch_size=50,
         desc=f"Frozen layers, {name} clips",
     )
-    model.to(was_on).train(was_training)
+    model.to(previous_device).train(was_training)
     return TrunkOutputs(stored, clips, width)
 
 

@@ -1,9 +1,9 @@
-"""The loss of a classifier whose answer is read relative to a voice's own ordinary speech.
+"""The loss of a classifier that is used relative to a voice's own ordinary speech.
 
-Its head is linear, so that to take a baseline off the embedding is to take a shift off the logits:
-`weight @ (embedding - baseline) + bias` is `logits - shift`, with the shift of the baseline's own
-logits from the population's. Each clip is therefore judged twice: as it is, and less what the
-other ordinary clips of its voice have in their logits.
+The head is linear, so subtracting a baseline from the embedding subtracts a shift from the logits:
+`weight @ (embedding - baseline) + bias` is `logits - shift`, where the shift is the difference
+between the baseline's logits and the population's. Each clip is therefore classified twice: as it
+is, and after subtracting the shift of the other ordinary clips of its voice.
 """
 
 from __future__ import annotations
@@ -13,29 +13,32 @@ from dataclasses import dataclass
 import torch
 
 CHOSEN = 0.7
-"""Chance that an ordinary clip of the voice is in the baseline of another of its clips."""
+"""Probability that an ordinary clip of a voice is in the baseline of another clip of it."""
 
 MISTAKEN = 0.08
-"""Chance that an emotional one is, as a listener's running estimate takes some for ordinary."""
+"""Probability that an emotional one is: a listener's running estimate mistakes some for
+ordinary."""
 
 SHRINK = 0.5
-"""Clips that the population's baseline counts for beside the voice's own. Own choice: a single clip
+"""Weight of the population's baseline against the voice's own, in clips. Own choice: a single clip
 then counts for two thirds."""
 
 OWN_WEIGHT = 0.5
-"""Weight of the loss relative to the voice's own baseline; the rest has that of the population."""
+"""Weight of the loss relative to the voice's own baseline; the rest is relative to the
+population's."""
 
 PLAIN_WEIGHT = 0.5
-"""What the loss counts for voices of whom there is ordinary speech alone. See `PLAIN_FOCUS`."""
+"""Weight of voices with only ordinary speech. See `PLAIN_FOCUS`."""
 
 PLAIN_FOCUS = 2.0
 """Exponent of the focal loss of such voices (Lin et al. 2017, "Focal loss for dense object
-detection"): what is already taken for neutral is not learnt any further. Without it, and at twice
-the share of such clips, a second epoch taught that whatever is not recorded like the emotional
-clips is neutral: of EMO-DB's emotional clips 0.43 were called neutral then, 0.17 before."""
+detection"): clips already classified as neutral are not learnt further. Without it, and with twice
+the share of such clips, a second epoch taught the model that everything recorded unlike the
+emotional clips is neutral: 0.43 of EMO-DB's emotional clips were then classified as neutral, 0.17
+after the first epoch."""
 
 MEMORY = 0.98
-"""What a batch leaves of the population's mean logits of ordinary speech."""
+"""Part of the population's mean logits of ordinary speech that a batch leaves unchanged."""
 
 
 @dataclass
@@ -46,7 +49,7 @@ class Population:
     """(n_classes,), None before the first batch."""
 
     def update(self, logits: torch.Tensor) -> torch.Tensor:
-        """Take in a batch's mean (n_classes,); return the population's."""
+        """Add a batch's mean (n_classes,); return the population's."""
         logits = logits.detach()
         self.mean = logits if self.mean is None else torch.lerp(self.mean, logits, 1 - MEMORY)
         return self.mean
@@ -61,18 +64,19 @@ def relative_loss(
     population: Population,
     class_shares: torch.Tensor,
 ) -> torch.Tensor:
-    """Mean cross-entropy of a batch of whole groups.
+    """Mean cross-entropy of a batch of complete groups.
 
     Args:
         logits: (n, n_classes), float32.
         labels: (n,) classes.
-        targets: (n, n_classes) probabilities to learn, as frequent as `class_shares`.
-        voices: (n,) numbers of the groups.
+        targets: (n, n_classes) probabilities to learn, with classes as frequent as in
+            `class_shares`.
+        voices: (n,) indices of the groups.
         neutral: class of ordinary speech.
         population: updated with the batch.
         class_shares: (n_classes,) share of each class in training; their logarithm is added to the
-            logits, so that the model itself learns all classes as equally frequent (Menon et al.
-            2021, "Long-tail learning via logit adjustment").
+            logits, so that the model learns all classes as equally frequent (Menon et al. 2021,
+            "Long-tail learning via logit adjustment").
     """
     ordinary = labels == neutral
     together = voices[:, None] == voices[None, :]

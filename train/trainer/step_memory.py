@@ -1,9 +1,8 @@
-"""Estimate the memory that training takes, and refuse a run that the machine would kill.
+"""Estimate the memory that training needs, and refuse a run that does not fit.
 
-The system kills a process that takes too much memory without a word. So one forward and backward
-pass of the longest clip alone, and one of two of them, are run first on a copy of the model, while
-the bytes of all tensors that live at once are counted; a batch takes the one, and for each further
-clip the difference.
+The system kills a process that uses too much memory without a message. So forward and backward
+passes of the longest clip, alone and twice, are run first on a copy of the model, counting the
+bytes of all live tensors. A batch needs the first number, and the difference for each further clip.
 """
 
 from __future__ import annotations
@@ -28,22 +27,22 @@ from transformers import Trainer
 from emo_listen.errors import ModelError
 
 MARGIN = 1.3
-"""What a step takes over the tensors that live at once: buffers inside operators, and what the
-allocator holds back. Estimated and measured growth of a process on a CPU, batches of 4 clips:
+"""Memory of a step divided by that of its live tensors: buffers inside operators, and memory that
+the allocator keeps. Estimated and measured growth of a process on a CPU, batches of 4 clips:
 0.99 and 0.70 GB (HuBERT-base of 6 layers, 2 trained, 10 s), 0.77 and 0.74 GB (3 layers, all
 trained, 6 s)."""
 
 OPTIMIZER_BYTES = 16
-"""Bytes for each trained parameter: its gradient, AdamW's two moments, and a buffer of its step."""
+"""Bytes per trained parameter: its gradient, AdamW's two moments, and a buffer of its step."""
 
 CGROUP = Path("/sys/fs/cgroup")
 
 
 class LiveBytes(TorchDispatchMode):
-    """Counts the bytes of the tensors that operators make and that live at once."""
+    """Counts the bytes of live tensors that operators have created."""
 
     def __init__(self) -> None:
-        """Begin at zero."""
+        """Start at zero."""
         super().__init__()
         self.live = 0
         self.peak = 0
@@ -52,7 +51,7 @@ class LiveBytes(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Run an operator, and count what it makes."""
+        """Run an operator, and count its results."""
         given = {
             leaf.untyped_storage()._cdata
             for leaf in tree_leaves((args, kwargs))
@@ -65,7 +64,7 @@ class LiveBytes(TorchDispatchMode):
         return result
 
     def count(self, storage: torch.UntypedStorage, given: set[int]) -> None:
-        """Count a storage that is not of the operator's inputs, until it is freed."""
+        """Count a storage until it is freed, unless it is one of the operator's inputs."""
         key, size = storage._cdata, storage.nbytes()
         if key in given or key in self.seen:
             return
@@ -74,17 +73,17 @@ class LiveBytes(TorchDispatchMode):
         self.peak = max(self.peak, self.live)
 
     def free(self, key: int, size: int) -> None:
-        """Take off a storage that is no more."""
+        """Subtract a freed storage."""
         self.seen.pop(key, None)
         self.live -= size
 
 
 @dataclass
 class MemoryOfBatch:
-    """What the training of one machine takes beside the weights, by clips in a batch."""
+    """Memory of training on one machine besides the weights, by clips per batch."""
 
     optimizer: int
-    """Bytes of gradients and optimizer."""
+    """Bytes of gradients and optimizer state."""
 
     one: int
     """Bytes of a forward and backward pass of one clip."""
@@ -98,46 +97,48 @@ class MemoryOfBatch:
 
 
 def check_memory(trainer: Trainer) -> None:
-    """Refuse a trainer's batch size where its steps need more memory than is free.
+    """Refuse a batch size whose steps need more memory than is free.
 
-    To be called before the training; leaves the model and all random numbers as they are.
+    Call it before training; it changes neither the model nor the state of random numbers.
 
     Raises:
-        ModelError: telling what is needed, and which batch size fits.
+        ModelError: with the memory needed, and the batch size that fits.
     """
     if trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled:
-        return  # these spread what a step needs over several devices
+        return  # these distribute a step's memory over several devices
     args = trainer.args
     needed, free = estimate(trainer), free_bytes(trainer.args.device)
     batch_size = args.train_batch_size
     if needed(batch_size) <= free:
         return
-    told = (
+    message = (
         f"A training step needs about {needed(batch_size) / 1e9:.1f} GB of memory, and "
-        f"{free / 1e9:.1f} GB are free. Give "
+        f"{free / 1e9:.1f} GB are free. Use "
     )
     fits = batch_size
     while fits > 1 and needed(fits) > free:
         fits //= 2
     if needed(fits) <= free:
         steps = -(-batch_size * args.gradient_accumulation_steps // fits)
-        told += f"--per_device_train_batch_size {fits} --gradient_accumulation_steps {steps}, or "
+        message += (
+            f"--per_device_train_batch_size {fits} --gradient_accumulation_steps {steps}, or "
+        )
     raise ModelError(
-        f"{told}a shorter --train_window, fewer --trainable_layers or a smaller --base_model."
+        f"{message}a shorter --train_window, fewer --trainable_layers or a smaller --base_model."
     )
 
 
 def estimate(trainer: Trainer) -> MemoryOfBatch:
-    """Measure one clip and two; return what tells the bytes that a batch takes.
+    """Measure batches of one clip and of two.
 
     Args:
-        trainer: with a dataset that has `lengths_in`, before it trains.
+        trainer: before it trains, with a dataset that has `lengths_in`.
     """
     dataset: Any = trainer.train_dataset
     item = dataset[int(np.argmax(dataset.lengths_in(0)))]
-    with random_numbers_kept():
+    with random_state_restored():
         model = copy.deepcopy(trainer.model).train()
-        model.config.layerdrop = 0.0  # all layers count
+        model.config.layerdrop = 0.0  # run all layers
         if trainer.args.gradient_checkpointing:
             model.gradient_checkpointing_enable(trainer.args.gradient_checkpointing_kwargs)
         one, two = (step_bytes(trainer, model, [item] * n_clips) for n_clips in (1, 2))
@@ -149,7 +150,7 @@ def estimate(trainer: Trainer) -> MemoryOfBatch:
 
 
 def step_bytes(trainer: Trainer, model: Any, items: list[dict[str, Any]]) -> int:
-    """Most bytes that a forward and backward pass of `items` has at once, without the weights."""
+    """Peak bytes of a forward and backward pass of `items`, without the weights."""
     inputs = trainer._prepare_inputs(trainer.data_collator(items))
     with LiveBytes() as counted:
         with trainer.accelerator.autocast():
@@ -160,14 +161,14 @@ def step_bytes(trainer: Trainer, model: Any, items: list[dict[str, Any]]) -> int
 
 
 def free_bytes(device: torch.device) -> float:
-    """Bytes of memory that this process may still take on `device`."""
+    """Bytes of memory that this process can still allocate on `device`."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return min(psutil.virtual_memory().available, container_bytes())
 
 
 def container_bytes() -> float:
-    """Bytes that are left below the limit of the container, infinite where there is none."""
+    """Bytes left below the container's limit; infinite if there is none."""
     first, second = CGROUP, CGROUP / "memory"  # of version 2 and 1
     for limit, usage, cache in (
         (first / "memory.max", first / "memory.current", "inactive_file"),
@@ -184,8 +185,8 @@ def container_bytes() -> float:
 
 
 @contextmanager
-def random_numbers_kept() -> Iterator[None]:
-    """Leave Python's, numpy's and PyTorch's random numbers as they were."""
+def random_state_restored() -> Iterator[None]:
+    """Restore the state of Python's, numpy's and PyTorch's random numbers afterwards."""
     python, numpy = random.getstate(), np.random.get_state()
     try:
         with torch.random.fork_rng():

@@ -1,4 +1,4 @@
-"""The Trainer for batches of voices: each clip is judged relative to its own voice as well."""
+"""The Trainer for batches of voices: each clip is also classified relative to its own voice."""
 
 from __future__ import annotations
 
@@ -6,34 +6,22 @@ from typing import Any
 
 import torch
 from torch.utils.data import Sampler
-from transformers import TrainerCallback
 
 from train.trainer.emotion_trainer import ClipTrainer, mixed_targets
 from train.trainer.relative_loss import Population, relative_loss
 from train.trainer.voices import InOrder, Voices
 
 
-class EpochOfVoices(TrainerCallback):
-    """Tells the training voices which epoch it is."""
-
-    def on_epoch_begin(
-        self, args: Any, state: Any, control: Any, train_dataloader: Any, **kwargs: Any
-    ) -> None:
-        """Pass the epoch on."""
-        train_dataloader.dataset.set_epoch(int(state.epoch))
-
-
 class VoiceTrainer(ClipTrainer):
-    """Trainer whose batches are whole groups of `voices.Voices`."""
+    """Trainer whose batches are complete groups of `voices.Voices`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Take what transformers' Trainer takes; `train_dataset` is a `Voices`."""
+        """Take the arguments of transformers' Trainer; `train_dataset` is a `Voices`."""
         super().__init__(*args, **kwargs)
         self.population = Population()
-        self.add_callback(EpochOfVoices())
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
-        """Train as transformers' Trainer does, with a population that only training has met."""
+        """Train as transformers' Trainer does, with a new population."""
         self.population = Population()
         return super().train(*args, **kwargs)
 
@@ -49,7 +37,7 @@ class VoiceTrainer(ClipTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        """Loss of a batch; in evaluation that of `ClipTrainer`."""
+        """Loss of a batch; in evaluation, that of `ClipTrainer`."""
         voices = inputs.pop("voices", None)
         if voices is None or not model.training:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
@@ -61,7 +49,7 @@ class VoiceTrainer(ClipTrainer):
         soft_labels = inputs.get("soft_labels")
         if soft_labels is None:
             soft_labels = torch.full_like(logits, torch.nan)
-        soft_labels = soft_labels * shares  # their model met all classes as equally frequent
+        soft_labels = soft_labels * shares  # their model learnt all classes as equally frequent
         targets = mixed_targets(
             labels,
             soft_labels / soft_labels.sum(dim=1, keepdim=True),

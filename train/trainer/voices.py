@@ -1,11 +1,11 @@
-"""Batches in which each voice is heard beside its own ordinary speech.
+"""Batches that contain, with each clip, ordinary speech of the same speaker.
 
-A classifier that judges speech relative to a speaker's baseline must be trained on several clips
-of one speaker at once, ordinary ones among them. Each epoch a speaker's clips are dealt into
-groups: one clip of every emotion and `ORDINARY` clips of the neutral class; speakers of whom there
-is neutral speech alone get groups of that. One group is recorded in one way: `augment.Augmentation`
-gives all its clips the same room, microphone and line. All clips of a batch have one length, so
-that none is padded; where a clip is shorter, there is silence around it.
+A classifier that judges speech relative to a speaker's baseline must be trained on several clips of
+one speaker at once, including ordinary ones. In each epoch a speaker's clips are divided into
+groups: one clip of every emotion and `ORDINARY` clips of the neutral class; speakers with only
+neutral clips get groups of those. `augment.Augmentation` gives all clips of a group the same room,
+microphone and line. All clips of a batch have one length, so that none is padded; a shorter clip
+has silence around it.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ from train.trainer.augment import Augmentation
 from train.trainer.clips import WINDOW_STEP, column, cut, with_soft_labels
 
 ORDINARY = 3
-"""Neutral clips in a group: two are a baseline for the third. Own choice: three of eight clips, as
-CREMA-D has as many neutral clips a speaker as it has of an emotion."""
+"""Neutral clips in a group: two are a baseline for the third. Own choice: three of eight clips,
+since CREMA-D has as many neutral clips per speaker as clips of each emotion."""
 
 PLAIN = 4
-"""Windows in a group of a speaker of whom there is neutral speech alone."""
+"""Windows in a group of a speaker with only neutral clips."""
 
 PLAIN_GROUPS = 1
-"""Groups of such a speaker in an epoch: a twelfth of all clips are then plain speech, where CREMA-D
-and LibriSpeech's training readers are joined."""
+"""Groups of such a speaker per epoch: with CREMA-D and LibriSpeech's training readers, a twelfth of
+all clips are then plain speech."""
 
-AS_IT_IS = 0.35
-"""Chance that a group is heard as it was recorded. With every variation of the bundled model's
-recipe drawn for each group, one in twenty would be."""
+UNCHANGED = 0.35
+"""Probability that a group is not augmented. If every augmentation of the bundled model's recipe
+were drawn for each group, one in twenty would be unchanged."""
 
 SHORTENED = 0.15
-"""Chance that a clip is cut to a part of its batch's length, with silence around it. Own choice:
-listeners' windows begin up to a second before the speech."""
+"""Probability that a clip is cut to a part of its batch's length, with silence around it. Own
+choice: the listener's windows begin up to a second before the speech."""
 
 SHORTEST = 1.0
-"""Seconds that such a part has at least."""
+"""Shortest such part, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,14 @@ class Place:
     """Index of the clip."""
 
     voice: int
-    """Number of its group in the epoch."""
+    """Index of its group in the epoch."""
 
     steps: int
     """Length of its batch, in steps of `clips.WINDOW_STEP`."""
 
 
 class Voices(Dataset):
-    """An epoch's clips in the order of its batches."""
+    """The clips of an epoch in the order of its batches."""
 
     def __init__(
         self,
@@ -86,12 +86,12 @@ class Voices(Dataset):
             feature_extractor: the base model's.
             window: shortest and longest length of a batch, in seconds.
             batch_size: clips in a batch; a group's size divides it.
-            vary: applied to the sound, before it is normalised.
-            seed: of the dealing and of the places at which clips are cut.
+            vary: applied to the sound before it is normalised.
+            seed: of the grouping and the places at which clips are cut.
 
         Raises:
-            CorpusError: speakers are unknown, no speaker has ordinary speech, or the batch has no
-                room for whole groups.
+            CorpusError: speakers are unknown, no speaker has ordinary speech, or a batch is too
+                small for a group.
         """
         if neutral not in label2id:
             raise CorpusError(
@@ -100,7 +100,7 @@ class Voices(Dataset):
             )
         if None in decoded["speaker"]:
             raise CorpusError(
-                "--relative_to needs the speaker of every clip: give a `speaker` column, or "
+                "--relative_to needs the speaker of every clip: add a `speaker` column, or use "
                 "class/speaker/clip folders."
             )
         self.rows = decoded.select_columns(["samples"]).with_format("arrow")
@@ -116,7 +116,7 @@ class Voices(Dataset):
         if batch_size < self.group:
             raise CorpusError(
                 f"--per_device_train_batch_size {batch_size}: --relative_to needs at least "
-                f"{self.group}, one clip of each emotion and {ORDINARY} ordinary ones."
+                f"{self.group}, for one clip of each emotion and {ORDINARY} ordinary ones."
             )
         self.clips_of: dict[str, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
         for clip, (speaker, label) in enumerate(zip(decoded["speaker"], self.labels, strict=True)):
@@ -124,7 +124,7 @@ class Voices(Dataset):
         if not any(self.neutral in clips for clips in self.clips_of.values()):
             raise CorpusError(f"--relative_to {neutral}: no training speaker has such clips.")
         self.epoch = torch.zeros((), dtype=torch.long).share_memory_()  # worker processes see it
-        self._dealt: tuple[int, list[Place]] = (-1, [])
+        self._current: tuple[int, list[Place]] = (-1, [])
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the groups of this epoch, counted from 0."""
@@ -132,21 +132,21 @@ class Voices(Dataset):
 
     def __len__(self) -> int:
         """Count the places of an epoch, the same for each."""
-        return len(self.deal(0))
+        return len(self.group_epoch(0))
 
     def lengths_in(self, epoch: int) -> np.ndarray:
-        """Return the samples (n_places,) that each place of an epoch has."""
-        steps = np.array([place.steps for place in self.deal(epoch)])
+        """Return the samples (n_places,) of each place of an epoch."""
+        steps = np.array([place.steps for place in self.group_epoch(epoch)])
         return np.rint(steps * WINDOW_STEP * self.extractor.sampling_rate).astype(int)
 
     def class_shares(self) -> np.ndarray:
-        """Share (n_classes,) of each class among the clips of the emotional speakers' groups."""
+        """Share (n_classes,) of each class in the groups of speakers with emotional clips."""
         shares = np.ones(self.group - ORDINARY + 1)
         shares[self.neutral] = ORDINARY
         return shares / shares.sum()
 
-    def deal(self, epoch: int) -> list[Place]:
-        """Places of an epoch: whole batches, whose clips have one length."""
+    def group_epoch(self, epoch: int) -> list[Place]:
+        """Places of an epoch, in complete batches; all clips of a batch have one length."""
         random = np.random.default_rng([self.seed, epoch])
         units: list[list[list[int]]] = []
         plain: list[list[int]] = []
@@ -178,7 +178,7 @@ class Voices(Dataset):
     def _groups(
         self, clips: dict[int, list[int]], random: np.random.Generator
     ) -> Iterator[list[int]]:
-        """Deal one speaker's clips: each emotion's once, a rarer one's again, neutral at random."""
+        """Group a speaker's clips: all emotional ones, rarer classes repeated; random neutral."""
         emotions = {label: random.permutation(of) for label, of in clips.items()}
         ordinary = emotions.pop(self.neutral, np.zeros(0, int))
         for turn in range(max(len(of) for of in emotions.values())):
@@ -189,16 +189,16 @@ class Voices(Dataset):
             yield group
 
     def places(self) -> list[Place]:
-        """Places of the present epoch."""
+        """Places of the current epoch."""
         epoch = int(self.epoch)
-        if self._dealt[0] != epoch:
-            self._dealt = epoch, self.deal(epoch)
-        return self._dealt[1]
+        if self._current[0] != epoch:
+            self._current = epoch, self.group_epoch(epoch)
+        return self._current[1]
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Return `input_values` float32 (n_samples,), `length`, `labels` and `voices`.
 
-        And `soft_labels` (n_classes,) where there are any.
+        Also `soft_labels` (n_classes,) if there are any.
         """
         epoch = int(self.epoch)
         place = self.places()[index]
@@ -212,7 +212,7 @@ class Voices(Dataset):
             samples = cut(samples, int(random.uniform(shortest, longest)), random)
         samples = framed(samples, longest, random)
         of_group = np.random.default_rng([self.seed, epoch, place.voice, 1])
-        if self.vary is not None and of_group.random() >= AS_IT_IS:
+        if self.vary is not None and of_group.random() >= UNCHANGED:
             samples = self.vary(samples, epoch, index, place.voice)
         samples = framed(samples, length, random)
         values = self.extractor(samples, sampling_rate=rate)["input_values"][0]
@@ -226,17 +226,17 @@ class Voices(Dataset):
 
 
 def framed(samples: np.ndarray, length: int, random: np.random.Generator) -> np.ndarray:
-    """Exactly `length` samples: a random part, or with silence around at a random place."""
+    """Cut or pad to `length` samples: a random part, or silence around at a random place."""
     samples = cut(samples, length, random)
     before = int(random.integers(length - len(samples) + 1))
     return np.pad(samples, (before, length - len(samples) - before))
 
 
 class InOrder(Sampler[int]):
-    """The places of an epoch, one after the other."""
+    """The places of an epoch in their order."""
 
     def __init__(self, voices: Voices) -> None:
-        """Serve `voices`."""
+        """Sample the places of `voices`."""
         self.voices = voices
 
     def __len__(self) -> int:

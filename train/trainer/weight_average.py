@@ -1,10 +1,10 @@
 """Averages of weights: of a run's last steps, and of several runs.
 
-An exponential moving average over the last few hundred steps is nearer to the middle of the basin
-that the weights wander in, and generalises better than any one of them (Polyak and Juditsky 1992;
-Tarvainen and Valpola 2017, "Mean teachers are better role models"). Runs that begin from the same
-weights end in one basin, whose middle generalises better than either (Wortsman et al. 2022, "Model
-soups").
+An exponential moving average over the last few hundred steps is nearer to the centre of the basin
+that the weights move in, and generalises better than the weights of any step (Polyak and Juditsky
+1992; Tarvainen and Valpola 2017, "Mean teachers are better role models"). Runs that start from the
+same weights end in one basin, whose centre generalises better than any of them (Wortsman et al.
+2022, "Model soups").
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ Weights = dict[str, torch.Tensor]
 
 
 def load_runs(folders: list[str]) -> dict[str, Weights]:
-    """Load the weights of runs by their folders.
+    """Load the weights of runs, by folder.
 
     Raises:
-        ModelError: a folder holds none.
+        ModelError: a folder has none.
     """
     try:
         return {folder: load_file(Path(folder) / SAFE_WEIGHTS_NAME) for folder in folders}
@@ -46,7 +46,7 @@ def load_runs(folders: list[str]) -> dict[str, Weights]:
 
 
 def check_runs(runs: dict[str, Weights], model: nn.Module) -> None:
-    """Refuse runs whose weights are not those of `model` by name and shape.
+    """Refuse runs whose weights have other names or shapes than those of `model`.
 
     Raises:
         ModelError: naming the folder.
@@ -71,30 +71,30 @@ class WeightAverage:
     """Exponential moving average of a model's trained parameters."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        """Begin with the model's present weights; `decay` (0 to 1) is what a step keeps."""
+        """Start with the model's current weights; `decay` (0 to 1) is what a step keeps."""
         self.parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
         self.average = {n: p.detach().clone() for n, p in self.parameters.items()}
         self.decay = decay
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the weights after optimizer step `step`; early steps are forgotten sooner."""
-        kept = min(self.decay, (1 + step) / (10 + step))
+        """Add the weights after optimizer step `step`; early steps have a smaller decay."""
+        decay = min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(
-            list(self.average.values()), [p.detach() for p in self.parameters.values()], 1 - kept
+            list(self.average.values()), [p.detach() for p in self.parameters.values()], 1 - decay
         )
 
     @torch.no_grad()
     def swap(self) -> None:
         """Exchange the model's weights and the average."""
         for name, parameter in self.parameters.items():
-            kept = parameter.detach().clone()
+            weights = parameter.detach().clone()
             parameter.copy_(self.average[name])
-            self.average[name].copy_(kept)
+            self.average[name].copy_(weights)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Give the model the average for a while."""
+        """Give the model the average inside a `with` block."""
         self.swap()
         try:
             yield
@@ -102,20 +102,20 @@ class WeightAverage:
             self.swap()
 
     def save(self, folder: Path) -> None:
-        """Write the weights that training goes on from (not the average)."""
+        """Write the weights that training continues from (not the average)."""
         weights = {n: p.detach().cpu().contiguous() for n, p in self.parameters.items()}
         save_file(weights, folder / WEIGHTS_FILE)
 
     @torch.no_grad()
     def load(self, folder: Path) -> None:
-        """Give the model the weights that `save` wrote; the average stays what it is."""
+        """Give the model the weights that `save` wrote; the average is unchanged."""
         saved = load_file(folder / WEIGHTS_FILE)
         for name, parameter in self.parameters.items():
             parameter.copy_(saved[name])
 
 
 class AveragingTrainer(Trainer):
-    """Trainer that evaluates, saves and ends with averaged weights, where `average_decay` > 0."""
+    """Trainer that evaluates, saves and ends with averaged weights if `average_decay` > 0."""
 
     average_decay = 0.0
     average: WeightAverage | None = None
@@ -130,7 +130,7 @@ class AveragingTrainer(Trainer):
         self.add_callback(AverageWeights(self))
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Evaluate the averaged weights while training, and what the model has afterwards."""
+        """Evaluate the averaged weights during training, the model's weights afterwards."""
         if self.average is None:
             return super().evaluate(*args, **kwargs)
         with self.average.applied():
@@ -148,19 +148,19 @@ class AveragingTrainer(Trainer):
 
 
 class AverageWeights(TrainerCallback):
-    """Updates a trainer's average after each step, and leaves it in the model at the end."""
+    """Updates a trainer's average after each step, and gives it to the model at the end."""
 
     def __init__(self, trainer: AveragingTrainer) -> None:
-        """Serve `trainer`."""
+        """Update the average of `trainer`."""
         self.trainer = trainer
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Take in the step's weights."""
+        """Add the step's weights."""
         if self.trainer.average is not None:
             self.trainer.average.update(state.global_step)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Keep the average, unless the best checkpoint, which has it, was loaded."""
+        """Keep the average, unless the best checkpoint was loaded, which already has it."""
         average = self.trainer.average
         if average is not None and not args.load_best_model_at_end:
             average.swap()

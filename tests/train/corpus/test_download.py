@@ -66,7 +66,7 @@ def test_an_interrupted_transfer_goes_on_from_its_last_byte(server, tmp_path, si
 
 def test_a_stopped_run_is_continued_by_the_next(server, tmp_path):
     server.cut_after["/file"] = [100_000] * download.TRIES
-    with pytest.raises(DownloadError, match=r"after 5 tries.*only 500,000 of 1,000,000.*goes on"):
+    with pytest.raises(DownloadError, match=r"after 5 attempts.*500,000 of 1,000,000.*resumes"):
         download.download(remote(server, tmp_path / "file"))
     assert not (tmp_path / "file").exists()
     server.asked.clear()
@@ -111,7 +111,7 @@ def test_a_busy_server_is_asked_again_and_a_refusal_is_told(server, tmp_path):
     server.answers["/file"] = [429, 503]
     download.download(remote(server, tmp_path / "file"))
     assert len(server.asked) == 3
-    with pytest.raises(DownloadError, match="/absent cannot be had: 404 Not Found"):
+    with pytest.raises(DownloadError, match="/absent cannot be downloaded: 404 Not Found"):
         download.fetch(f"{server.url}/absent")
     assert len(server.asked) == 4
 
@@ -123,7 +123,7 @@ def test_without_a_network_the_error_says_what_to_do(tmp_path, monkeypatch, caps
     assert get_crema_d.main(["--output", str(tmp_path / "crema-d")]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: http://127.0.0.1:")
-    assert "Check the network, and give the command again" in error
+    assert "Check the network, and run the command again" in error
     assert "Traceback" not in error
 
 
@@ -180,7 +180,7 @@ def test_crema_d_with_a_damaged_or_missing_clip_is_refused(
     assert f"{crema_d[0]}.wav does not have the size and hash" in capsys.readouterr().err
     monkeypatch.setattr(get_crema_d, "CLIPS", 7442)
     assert get_crema_d.main(["--output", str(tmp_path)]) == 2
-    assert "3 clips in processedResults/summaryTable.csv were found where 7,442" in (
+    assert "Found 3 clips in processedResults/summaryTable.csv, expected 7,442" in (
         capsys.readouterr().err
     )
 
@@ -260,4 +260,4 @@ def test_emo_db_is_taken_out_of_its_archive(server, tmp_path, monkeypatch, capsy
     assert (corpus["label"][:], corpus["split"][:]) == (["anger"], ["validation"])
     monkeypatch.setattr(get_emo_db, "CLIPS", 535)
     assert get_emo_db.main(["--output", str(tmp_path)]) == 2
-    assert "2 clips in emodb.zip were found where 535 were expected" in capsys.readouterr().err
+    assert "Found 2 clips in emodb.zip, expected 535" in capsys.readouterr().err

@@ -11,10 +11,10 @@ import pytest
 import soundfile
 
 from emo_listen.errors import CorpusError
-from train.corpus import emo_db, librispeech
+from train.corpus import crema_d, emo_db, librispeech
 from train.corpus.clip_table import Columns
 from train.corpus.joined import corpus_names, load_corpora
-from train.corpus.load import CREMA_D_SPLITS, load_corpus
+from train.corpus.load import load_corpus
 from train.corpus.splits import split_corpus
 
 RATE = 16_000
@@ -87,8 +87,8 @@ def test_librispeech_is_neutral_and_split_by_reader(librispeech_folder):
 
 
 def test_the_tables_of_splits_are_whole():
-    crema_d = Counter(read_table(CREMA_D_SPLITS).values())
-    assert crema_d == {"train": 63, "validation": 9, "test": 19}
+    actors = Counter(read_table(crema_d.SPLITS_FILE).values())
+    assert actors == {"train": 63, "validation": 9, "test": 19}
     assert Counter(read_table(librispeech.SPLITS_FILE).values()) == {
         "train": 177,
         "validation": 42,
@@ -116,7 +116,7 @@ def test_the_corpora_themselves(shared_dir):
         reader: librispeech.rule(reader, subset) for reader, subset in subset_of.items()
     }
     assert {table[reader] for reader, sub in subset_of.items() if sub == "test-other"} == {"test"}
-    assert read_table(shared_dir / "crema-d" / "splits.csv") == read_table(CREMA_D_SPLITS)
+    assert read_table(shared_dir / "crema-d" / "splits.csv") == read_table(crema_d.SPLITS_FILE)
 
 
 def test_joined_corpora_keep_speakers_apart_and_lack_classes(

@@ -16,10 +16,10 @@ from tests.support import tiny_checkpoints as tiny
 from train.corpus import long_recordings
 from train.corpus.audio_cache import decode_corpus, to_float
 from train.corpus.load import load_corpus
-from train.corpus.long_recordings import cut_long, logits_by_recording, tell_cut, windows_of
+from train.corpus.long_recordings import cut_long, logits_by_recording, print_cut, windows_of
 from train.evaluation import scoring
 from train.evaluation.metrics import ClassifierMetrics
-from train.soft_labels import probabilities_by
+from train.soft_labels import recording_probabilities
 from train.trainer.clips import Clips, Collator
 
 RATE = 16_000
@@ -49,8 +49,8 @@ def test_a_recording_of_minutes_becomes_windows_of_one_length(decoded, tmp_path,
     whole = np.array(decoded[1]["samples"])
     np.testing.assert_array_equal(rows[2]["samples"], whole[: lengths[2]])
     np.testing.assert_array_equal(rows[-1]["samples"], whole[-lengths[2] :])
-    tell_cut({"train": decoded}, {"train": (rows, recordings)})
-    assert "1 of 3 recordings are longer than 10 s and cut into 72" in capsys.readouterr().out
+    print_cut({"train": decoded}, {"train": (rows, recordings)})
+    assert "1 of 3 recordings are longer than 10 s and were cut into 72" in capsys.readouterr().out
 
     extractor = Wav2Vec2FeatureExtractor(return_attention_mask=True)
     clips = Clips(rows, {"a": 0, "b": 1}, extractor, recordings=recordings)
@@ -115,7 +115,7 @@ def test_a_checkpoint_and_soft_labels_take_long_recordings_as_wholes(decoded, tm
     label2id = {label: i for i, label in enumerate(tiny.LABELS)}
     clips = Clips(rows, label2id, model.feature_extractor, recordings=recordings)
     device = torch.device("cpu")
-    soft = probabilities_by(model.model, clips, 1.0, device)
+    soft = recording_probabilities(model.model, clips, 1.0, device)
     np.testing.assert_allclose(soft[0], mean, atol=1e-4)
     score = scoring.score(model.model, clips, tiny.LABELS, device, "test")
     assert (score.n_clips, score.confusion.sum()) == (2, 2)

@@ -68,4 +68,4 @@ def test_too_few_voices_leave_what_was_stored(tmp_path, capsys):
     clips = [Clip("1", "neutral", np.ones(16000, np.float32), "one")]
     assert not measure(folder, EmotionModel.load(folder), clips)
     assert ModelSettings.read(folder).head == before
-    assert "1 speakers have neutral clips" in capsys.readouterr().out
+    assert "only 1 speakers have neutral clips" in capsys.readouterr().out

@@ -68,7 +68,7 @@ def test_a_group_is_one_voice_with_every_emotion_and_ordinary_speech():
     found = voices(ACTORS | READERS)
     speakers = list(rows(ACTORS | READERS)["speaker"])
     groups: dict[int, list[int]] = defaultdict(list)
-    for place in found.deal(0):
+    for place in found.group_epoch(0):
         groups[place.voice].append(place.clip)
     kinds: Counter[str] = Counter()
     for clips in groups.values():
@@ -85,20 +85,20 @@ def test_a_group_is_one_voice_with_every_emotion_and_ordinary_speech():
 
 def test_batches_are_whole_and_of_one_length_and_differ_by_epoch():
     found = voices(ACTORS | READERS)
-    places = found.deal(0)
+    places = found.group_epoch(0)
     assert len(places) == len(found)
     for epoch in (0, 1):
         found.set_epoch(epoch)
         batch = [found[i] for i in range(BATCH // 2)]
         assert len({len(item["input_values"]) for item in batch}) == 1
-    assert found.deal(0) == places
-    assert found.deal(1) != places
+    assert found.group_epoch(0) == places
+    assert found.group_epoch(1) != places
     assert {place.steps for place in places} <= {2, 3, 4}
 
 
 def test_every_emotional_clip_is_heard_in_an_epoch():
     found = voices(ACTORS, batch_size=6)
-    heard = {place.clip for place in found.deal(0)}
+    heard = {place.clip for place in found.group_epoch(0)}
     emotional = {i for i, label in enumerate(found.labels) if label != NEUTRAL}
     assert emotional <= heard
 
@@ -114,7 +114,7 @@ def test_class_shares():
         (ACTORS, {"batch_size": 4}, "needs at least 6"),
     ],
 )
-def test_what_cannot_be_dealt_is_refused(speakers, options, told):
+def test_what_cannot_be_grouped_is_refused(speakers, options, told):
     with pytest.raises(CorpusError, match=told):
         voices(speakers, **options)
 

@@ -1,8 +1,8 @@
-"""What a listener hears of clips whose class is known: its windows and its segments.
+"""A listener's predictions of clips whose class is known: its windows and its segments.
 
-Every clip goes through the engine that listens to a microphone, in streams of one speaker each
-(`streams.py`), so that a figure is of what a user sees: most windows end early in a turn, and
-segments are what smoothing makes of them.
+Clips are run in streams of one speaker each (`streams.py`) by the engine that also runs on a
+microphone, so that figures are of what a user sees: most windows end early in a turn, and smoothing
+makes segments of them.
 """
 
 from __future__ import annotations
@@ -26,37 +26,40 @@ from train.evaluation.calibration import Answers
 from train.evaluation.streams import Stream, Turn, streams_of_speakers
 
 BLOCK = 0.1
-"""Seconds of sound that the engine gets at a time; its events do not depend on it."""
+"""Seconds of sound passed to the engine at a time; its events do not depend on it."""
 
 LEAST_PROBABILITY = 5e-5
-"""What a probability of 0 counts as: events round them to four decimals."""
+"""Replaces a probability of 0: events round probabilities to four decimals."""
 
 
 @dataclass
-class Heard:
-    """What a model said of the windows and of the segments of streams."""
+class StreamPredictions:
+    """A model's predictions of the windows and the segments of streams."""
 
     windows: Answers
-    """One row for each window, as if all classes were equally frequent."""
+    """One row per window, as if all classes were equally frequent."""
 
     segments: Answers
-    """One row for each segment, with the prior of streams as they are."""
+    """One row per segment, with the model's prior of classes."""
 
 
-def hear(model: EmotionModel, clips: Sequence[Clip], window: float | None = None) -> Heard:
-    """Listen to `clips`, joined to a stream for each speaker.
+def predict_streams(
+    model: EmotionModel, clips: Sequence[Clip], window: float | None = None
+) -> StreamPredictions:
+    """Listen to `clips`, joined to one stream per speaker.
 
     Args:
-        model: its calibration is that of the events; logits are told without its temperature.
+        model: its calibration applies to the events; the returned logits are without its
+            temperature.
         clips: at the model's rate.
-        window: seconds that one prediction looks at; the model's own where None.
+        window: length of a prediction's window in seconds; None for the model's.
 
     Returns:
-        The windows and segments in which speech of a clip was heard, each with the class of the
-        clip that fills most of it.
+        The windows and segments that overlap speech of a clip, each with the class of the clip that
+        it overlaps most.
 
     Raises:
-        CorpusError: a class that the model does not know, or speech was found in no clip.
+        CorpusError: the model does not know a class, or no speech was detected in any clip.
     """
     check_labels(list(clips), model.labels)
     streams = streams_of_speakers(clips, model.sampling_rate)
@@ -65,13 +68,15 @@ def hear(model: EmotionModel, clips: Sequence[Clip], window: float | None = None
         return with_turns(events_of(model, stream.samples, window), stream.turns)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        heard = list(tqdm(pool.map(listen, streams), "listen", len(streams), unit="stream"))
-    pairs = [pair for of_stream in heard for pair in of_stream]
+        results = list(tqdm(pool.map(listen, streams), "Listening", len(streams), unit="stream"))
+    pairs = [pair for of_stream in results for pair in of_stream]
     windows = [pair for pair in pairs if isinstance(pair[0], WindowEvent)]
     segments = [pair for pair in pairs if isinstance(pair[0], SegmentEvent)]
     if not segments:
-        raise CorpusError(f"no speech was found in any of the {len(clips)} clips")
-    return Heard(_answers(windows, model, model.log_prior), _answers(segments, model))
+        raise CorpusError(
+            f"No speech was found in any of the {len(clips)} clips: check that they are speech."
+        )
+    return StreamPredictions(_answers(windows, model, model.log_prior), _answers(segments, model))
 
 
 def events_of(
@@ -80,13 +85,13 @@ def events_of(
     window: float | None = None,
     baseline: BaselineChoice = "auto",
 ) -> list[Event]:
-    """All events of a stream, as `emo_listen.listen(emit="all")` gives them.
+    """All events of a stream, as from `emo_listen.listen(emit="all")`.
 
     Args:
         model: to listen with.
         samples: the stream's mono sound `(n_samples,)`, at the model's rate.
-        window: seconds that one prediction looks at; the model's own where None.
-        baseline: what the voice is judged relative to.
+        window: length of a prediction's window in seconds; None for the model's.
+        baseline: what the voice is classified relative to.
     """
     engine = Engine(model, ListenOptions(window, emit="all", baseline=baseline))
     events: list[Event] = []
@@ -97,7 +102,7 @@ def events_of(
 
 
 def with_turns(events: Iterable[Event], turns: Sequence[Turn]) -> list[tuple[LabelEvent, Turn]]:
-    """Pair each event that has a label with the turn it overlaps most; leave out those of none."""
+    """Pair each event that has a label with the turn that it overlaps most, if any."""
     pairs: list[tuple[LabelEvent, Turn]] = []
     for event in events:
         if not isinstance(event, LabelEvent):
@@ -114,7 +119,7 @@ def _answers(
     model: EmotionModel,
     log_prior: NDArray[np.float64] | float = 0.0,
 ) -> Answers:
-    """Answers of events, without the `log_prior` that the listener added to their logits."""
+    """Convert events, subtracting the `log_prior` that the listener added to their logits."""
     scores = np.array([[event.scores[label] for label in model.labels] for event, _ in pairs])
     logits = np.log(np.maximum(scores, LEAST_PROBABILITY)) - log_prior
     return Answers(

@@ -1,0 +1,1 @@
+"""Pretrained speech models: which are known, and how they are loaded."""

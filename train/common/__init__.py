@@ -1,0 +1,1 @@
+"""What every command of train/, export/ and benchmarks/ shares."""
