@@ -19,11 +19,12 @@ import tempfile
 from pathlib import Path
 
 from emo_listen import EmotionModel
-from emo_listen.errors import EmoListenError, ModelError
+from emo_listen.errors import ModelError
 from emo_listen.model import BUNDLED_MODEL
 from emo_listen.model_folder.network import FP32, INT8
 from emo_listen.model_settings import ModelSettings, file_sha256
-from export.checkpoint import WEIGHT_FILES
+from train.backbones.load import WEIGHT_FILES
+from train.common.command import exits_with_code
 from train.corpus.places import BUNDLED_CHECKPOINT
 
 WEIGHTS = WEIGHT_FILES[0]
@@ -113,8 +114,9 @@ def bundle_checkpoint(checkpoint: Path, folder: Path, target: Path) -> None:
     shutil.copytree(checkpoint, target)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run from the command line; return the exit code."""
+@exits_with_code
+def main(argv: list[str] | None = None) -> None:
+    """Run from the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folder", type=Path, help="model folder written by export/to_onnx.py")
     parser.add_argument(
@@ -124,15 +126,10 @@ def main(argv: list[str] | None = None) -> int:
         "--checkpoint", type=Path, help="packed checkpoint that the model was exported from"
     )
     args = parser.parse_args(argv)
-    try:
-        if args.checkpoint:
-            bundle_checkpoint(args.checkpoint, args.folder, BUNDLED_CHECKPOINT)
-        bundle(args.folder, args.target)
-    except EmoListenError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if args.checkpoint:
+        bundle_checkpoint(args.checkpoint, args.folder, BUNDLED_CHECKPOINT)
+    bundle(args.folder, args.target)
     print(f"{args.target}: {(args.target / INT8).stat().st_size / 1e6:.1f} MB")
-    return 0
 
 
 if __name__ == "__main__":

@@ -24,10 +24,12 @@ import emo_listen  # noqa: F401  First, since it turns telemetry off.
 import torch
 from safetensors.torch import load_file, save_file
 
-from emo_listen.errors import EmoListenError, ModelError
+from emo_listen.errors import ModelError
 from emo_listen.model_settings import ModelSettings
-from export.checkpoint import NEEDED_FILES, WEIGHT_FILES, PyTorchModel
+from export.checkpoint import NEEDED_FILES, PyTorchModel
 from export.speech import sample_inputs
+from train.backbones.load import WEIGHT_FILES
+from train.common.command import exits_with_code
 
 WEIGHTS = WEIGHT_FILES[0]
 
@@ -86,21 +88,17 @@ def largest_difference(before: PyTorchModel, after: PyTorchModel) -> float:
     return max(float(abs(before.logits(x) - after.logits(x)).max()) for x in inputs)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run from the command line; return the exit code."""
+@exits_with_code
+def main(argv: list[str] | None = None) -> None:
+    """Run from the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", type=Path, help="folder written by train/finetune.py")
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     args = parser.parse_args(argv)
-    try:
-        size, difference = pack(args.run, args.output)
-    except EmoListenError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    size, difference = pack(args.run, args.output)
     print(f"{args.output}: {size / 1e6:.1f} MB; largest logit difference {difference:.1e}")
-    return 0
 
 
 if __name__ == "__main__":

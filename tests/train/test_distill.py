@@ -190,8 +190,8 @@ def test_students_of_another_frame_rate_are_refused():
 
 def test_probe_reads_what_is_there(speech):
     features = torch.randn(300, 5, generator=torch.Generator().manual_seed(0))
-    classes = (features[:, 2] > 0).long()
-    assert regression(300).fit(features, classes).score(features, classes) > 0.95
+    classes = features[:, :3].argmax(1)
+    assert regression(300).fit(features, classes).score(features, classes) > 0.9
     samples = [(0.1 * sound * 32767).short().numpy() for sound in speech[:, :6000]] * 10
     rows = datasets.Dataset.from_dict({"samples": samples, "label": ["a", "b", "c", "d"] * 10})
     rows = rows.cast_column("samples", datasets.List(datasets.Value("int16")))

@@ -476,6 +476,15 @@ def test_wrong_options_are_one_line_and_code_2(options, more, message, capsys, t
     assert message in captured.err
 
 
+def test_pickled_weights_are_refused(options, base, tmp_path, capsys):
+    pickled = tmp_path / "pickled"
+    shutil.copytree(base, pickled)
+    torch.save(load_file(pickled / "model.safetensors"), pickled / "pytorch_model.bin")
+    (pickled / "model.safetensors").unlink()
+    assert finetune.main([*options, "--base-model", str(pickled)]) == 2
+    assert "has only pickled weights (pytorch_model.bin), which can run" in capsys.readouterr().err
+
+
 def test_wrong_recipe(tmp_path, capsys):
     (tmp_path / "recipe.yaml").write_text("- a\n- b\n")
     assert finetune.main([str(tmp_path / "recipe.yaml")]) == 2

@@ -56,7 +56,7 @@ def prepare_corpus(
     Raises:
         CorpusError: no clip can be used, the corpus cannot be split, or has no split `only`.
     """
-    named = only in corpus["split"]
+    named = only is not None and only in corpus["split"]
     if named:
         corpus = corpus.select([i for i, name in enumerate(corpus["split"]) if name == only])
     clips, faults = decode_corpus(corpus, sampling_rate, cache_dir)

@@ -69,7 +69,7 @@ def test_the_clones_checkpoint_is_the_default_without_a_hub(bundled, no_hub, cap
 def test_a_clone_without_a_checkpoint_says_so(bundled, no_hub):
     (bundled / "config.json").unlink()
     for named in (None, "bundled"):
-        with pytest.raises(ModelError, match=r"checkpoint is not in .*give --base_model"):
+        with pytest.raises(ModelError, match=r"checkpoint is not in .*set --base_model"):
             choose_base_model(named)
 
 

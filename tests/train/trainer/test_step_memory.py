@@ -89,7 +89,7 @@ def test_a_batch_that_does_not_fit_is_refused_with_one_that_does(trainer, monkey
     with pytest.raises(ModelError, match=r"--per_device_train_batch_size 8 --gradient_acc.* 16"):
         check_memory(trainer)
     monkeypatch.setattr(step_memory, "free_bytes", lambda device: 1e5)
-    with pytest.raises(ModelError, match=r"needs about .* GB .*Give a shorter --train_window"):
+    with pytest.raises(ModelError, match=r"needs about .* GB .*Use a shorter --train_window"):
         check_memory(trainer)
 
 
