@@ -1,6 +1,6 @@
 # make demo         install the runtime alone into .venv and listen
 # make setup        install everything for development into .venv, and the git hooks
-# make test         run all tests
+# make test         run all tests in two processes (JOBS=2)
 # make lint         check style, types and imports
 # make coverage     run the tests and measure which lines they run
 # make test-oldest  run the runtime's tests with the oldest dependencies that pyproject.toml allows
@@ -25,6 +25,9 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' \
 	2>/dev/null && echo $$python && break; done)
 
+# Processes of the tests: each takes one core and 1.5 GB of memory.
+JOBS ?= 2
+
 .PHONY: demo setup test lint coverage test-oldest docs fuzz bench packages
 
 demo: $(VENV)/runtime-installed
@@ -34,7 +37,7 @@ setup: $(VENV)/dev-installed packages
 	@if [ -e .git ]; then $(BIN)/pre-commit install; fi
 
 test: $(VENV)/dev-installed packages
-	$(BIN)/python -m pytest --durations=15
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --durations=15
 
 lint: $(VENV)/dev-installed
 	$(BIN)/ruff check

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Set before NumPy and PyTorch start their threads: the other processes need the other cores.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from emo_listen import EmotionModel
 from emo_listen.samples import SAMPLE
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
 from collections import Counter
 
 import numpy as np
@@ -19,6 +17,7 @@ from benchmarks.common.own_clips import CLASSES, EMOTIONS, choose_clips, speaker
 from benchmarks.common.training_cost import training_cost
 from emo_listen.errors import CorpusError, ModelError
 from tests.support import tiny_checkpoints as tiny
+from tests.support.scripts import run_script
 from train.corpus.load import load_corpus
 from train.corpus.recordings import Clip
 from train.trainer.finetune_options import FinetuneArguments, parse_args
@@ -147,12 +146,7 @@ def recipe(tmp_path):
 
 
 def run(repository, *arguments):
-    return subprocess.run(
-        [sys.executable, repository / "benchmarks" / "own_recordings.py", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=repository,
-    )
+    return run_script(repository / "benchmarks" / "own_recordings.py", *arguments)
 
 
 def test_the_command_trains_and_scores_each_fold(repository, corpus, recipe, tmp_path):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +25,7 @@ from benchmarks.scoring.figures import neutral_errors, speaker_interval
 from emo_listen import Baseline, EmotionModel
 from emo_listen.audio import load_audio
 from emo_listen.errors import CorpusError
+from tests.support.scripts import run_script
 from tests.support.tiny_models import write_head_model
 from train.corpus.recordings import Clip
 from train.evaluation.calibration import Answers
@@ -204,15 +203,11 @@ def test_an_unseen_corpus_with_every_kind_of_baseline(repository, corpus, head_m
     card.write_text("# A tiny model\n\n## Scores\n\nNone.\n")
     with corpus.open("a") as file:
         file.write("loud-anger-0.wav,boredom,loud,validation\n")
-    done = subprocess.run(
-        [
-            *(sys.executable, repository / "benchmarks" / "unseen.py"),
-            *("--model", head_model.file.parents[1], "--data", corpus),
-            *("--output", tmp_path / "out", "--cache_dir", tmp_path / "cache"),
-            "--write_card",
-        ],
-        capture_output=True,
-        text=True,
+    done = run_script(
+        repository / "benchmarks" / "unseen.py",
+        *("--model", head_model.file.parents[1], "--data", corpus),
+        *("--output", tmp_path / "out", "--cache_dir", tmp_path / "cache"),
+        "--write_card",
     )
     assert done.returncode == 0, done.stderr[-2000:]
     document = json.loads(done.stdout.splitlines()[-1])
