@@ -19,6 +19,7 @@ from emo_listen.sound.background import (
 )
 from emo_listen.sound.high_pass import CUT_OFF, HighPass
 from emo_listen.vad import SpeechDetector, SpeechEnd, SpeechStart
+from tests.support.speech import record_network_calls, sentences
 
 A_SECOND = VAD_RATE // CHUNK
 """Chunks in about a second."""
@@ -97,8 +98,9 @@ def changes(samples: np.ndarray, block: int) -> list[SpeechStart | SpeechEnd]:
 
 
 def test_blocks_of_any_size_give_the_same_regions(sample_file: Path) -> None:
-    speech = load_audio(sample_file, VAD_RATE)[6 * VAD_RATE : 9 * VAD_RATE]
-    sound = speech + 0.1 + 0.1 * tone(50, 3)
+    words = max(sentences(load_audio(sample_file, VAD_RATE), VAD_RATE), key=len)
+    speech = np.pad(words, VAD_RATE // 2)
+    sound = speech + 0.1 + 0.1 * tone(50, len(speech) / VAD_RATE)
     whole = [(c.at, c.known) for c in changes(sound, len(sound))]
     assert len(whole) == 2
     for block in (1, 517):
@@ -120,18 +122,11 @@ def test_the_network_is_not_asked_about_a_steady_background(
     background: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     detector = SpeechDetector()
-    asked = []
-    network = detector._network.process_samples
-
-    def count(samples: list[float]) -> float:
-        asked.append(samples)
-        return network(samples)
-
-    monkeypatch.setattr(detector._network, "process_samples", count)
+    calls = record_network_calls(monkeypatch)
     assert list(detector.push(background[: 3 * VAD_RATE])) == []
-    learning = len(asked)
+    learning = len(calls)
     assert list(detector.push(background[3 * VAD_RATE :])) == []
     # The network takes 3.5 % of a core.
-    assert len(asked) - learning < 0.25 * 5 * A_SECOND
+    assert len(calls) - learning < 0.25 * 5 * A_SECOND
     if np.ptp(background) < 1e-4:
-        assert asked == []
+        assert calls == []
