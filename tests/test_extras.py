@@ -15,6 +15,7 @@ import pytest
 import soundfile
 from packaging.requirements import Requirement
 
+from emo_listen.extras import DEVELOPMENT_EXTRAS
 from tests.support import tiny_checkpoints as tiny
 from tests.support.only_declared import canonical
 
@@ -147,6 +148,12 @@ def test_the_command(run_with, sample_file, tmp_path, extra, arguments, made):
     out = run_with(extra, "emo_listen", *arguments)
     assert extra == "audformat" or '"segment"' in out
     assert made is None or (tmp_path / made).is_file()
+
+
+def test_every_extra_of_the_runtime_has_a_case(project: dict) -> None:
+    (cases,) = (mark for mark in test_the_command.pytestmark if mark.name == "parametrize")
+    tested = {extra for extra, *_ in cases.args[1]}
+    assert set(project["optional-dependencies"]) - DEVELOPMENT_EXTRAS == tested
 
 
 def write_m4a(av, path: Path, sound: np.ndarray, rate: int) -> None:
