@@ -218,7 +218,7 @@ def _analyse_missing(
     elapsed = time.monotonic() - started
     seconds = sum(analysed.values())
     print(
-        f"Analysed {done} files, {failed} failed: {seconds / 60:.1f} minutes of sound in "
+        f"Files: {done} analysed, {failed} failed; {seconds / 60:.1f} minutes of sound in "
         f"{elapsed:.1f} s ({seconds / elapsed:.0f} times real time).",
         file=sys.stderr,
     )

@@ -103,7 +103,7 @@ def one_kind_of_row(table: str, emit: Emit) -> None:
         OutputError: `emit` is `all`.
     """
     if emit == "all":
-        raise OutputError(f"{table} holds one kind of row: give --emit segments or windows")
+        raise OutputError(f"{table} holds either segments or windows: choose one with --emit")
 
 
 def in_range(kind: Callable[[str], T], low: T, high: T) -> Callable[[str], T]:

@@ -56,7 +56,7 @@ class TimelineSink(Sink):
             raise OutputError("--plot needs a sound file: give its path as DEVICE")
         import_extra("plot", "matplotlib")
         if picture.suffix.casefold() not in PICTURE_SUFFIXES:
-            raise OutputError(f"{picture} must end in {', '.join(PICTURE_SUFFIXES)}")
+            raise OutputError(f"{picture} must end in {' or '.join(PICTURE_SUFFIXES)}")
         require_parent_folder(picture)
         self._picture = picture
         self._file = Path(str(source))

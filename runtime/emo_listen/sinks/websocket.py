@@ -78,7 +78,7 @@ class WebsocketSink(Sink):
             self._stop_loop()
             raise OutputError(
                 f"cannot start a websocket server on {host}:{port} ({error.strerror or error}): "
-                "choose another port for --websocket"
+                "choose another address for --websocket"
             ) from error
         self.port: int = self._server.sockets[0].getsockname()[1]
 

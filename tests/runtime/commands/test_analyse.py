@@ -89,7 +89,7 @@ def test_a_folder_is_written_to_one_file(
     assert "talks/damaged.wav cannot be read as sound" in closings[2]["error"]
     output = capfd.readouterr()
     assert "talks/damaged.wav cannot be read as sound" in output.err
-    assert "Analysed 3 files, 1 failed: 0.3 minutes of sound" in output.err
+    assert "Files: 3 analysed, 1 failed; 0.3 minutes of sound" in output.err
     assert output.out == ""
     assert sorted(os.listdir()) == ["results.jsonl", "talks"]
 
