@@ -9,7 +9,7 @@ from types import ModuleType
 
 from emo_listen.errors import MissingExtraError
 
-DEVELOPMENT_EXTRAS = frozenset({"train", "export", "test", "docs", "dev"})
+DEVELOPMENT_EXTRAS = frozenset({"train", "export", "test-runtime", "test", "docs", "dev"})
 """Extras for work in the clone, which the runtime never needs."""
 
 
