@@ -1,10 +1,10 @@
-"""The engine, one for live and recorded sound: samples -> speech -> windows -> labels -> events.
+"""The engine for live and recorded audio: samples -> speech -> windows -> labels -> events.
 
-Samples come at the model's rate, in pieces of any size; events depend on the samples only. While
-somebody speaks, a window ends `FIRST_WINDOW` seconds after the beginning and then every hop;
-without speech detection it is `FIRST_WINDOW_WITHOUT_VAD`. It looks back over one window's length,
-at most to `PRE_ROLL` before the speech. One more ends when the speech is known to be over. Each
-window's logits first inform the voice's baseline, and are then judged relative to it.
+Samples come at the model's rate, in blocks of any size, which do not affect the events. In speech,
+the first window ends `FIRST_WINDOW` seconds after the speech began (`FIRST_WINDOW_WITHOUT_VAD`
+without speech detection), the next ones every hop, and the last when the end of speech is detected.
+A window starts one window length before its end, but at most `PRE_ROLL` before the speech. Each
+window's logits update the voice's baseline and are then shifted by it.
 """
 
 from __future__ import annotations
@@ -38,29 +38,30 @@ from emo_listen.sources.base import GapReason
 from emo_listen.vad import SpeechDetector, SpeechEnd, SpeechStart
 
 FIRST_WINDOW = 0.75
-"""Seconds of speech after which the first window ends (one window's length, where shorter). In
-conversations of validation clips the first label then comes 0.69 s after a turn begins (1.18 s at
-the 95th percentile) and is right in 0.53 of them; with 1.0 s, 0.94 s (1.42 s) and 0.63. Final
-labels are as good with either."""
+"""Seconds of speech after which the first window ends; one window length if that is shorter. In
+conversations of validation clips, the first label then comes 0.69 s after a turn begins (1.18 s at
+the 95th percentile) with an accuracy of 0.53; with 1.0 s, after 0.94 s (1.42 s) with 0.63. The
+accuracy of final labels is the same."""
 
 FIRST_WINDOW_WITHOUT_VAD = 1.0
-"""Seconds of sound after which the first window ends where nobody is known to have begun."""
+"""Seconds of audio after which the first window ends without speech detection."""
 
 MIN_SEGMENT = 0.5
-"""Seconds of speech below which nothing is claimed: too little to tell an emotion from, and what
-short noises that pass for speech last."""
+"""Shortest speech that gets a label, in seconds: less is too little to recognise an emotion, and
+is how long noises last that are mistaken for speech."""
 
 PRE_ROLL = 1.0
-"""Seconds before the speech back to which windows look, though not into earlier speech. Models
-learn from whole clips, with the silence around the speech: on CREMA-D's validation clips, cut to
-the speech, 0.67 were right with 0.1 s before it, 0.74 with 0.5 s, 0.78 with 1 s."""
+"""Seconds before speech that windows include, but never earlier speech. Models learn from whole
+clips, with the silence around the speech: on CREMA-D's validation clips, cut to the speech,
+accuracy was 0.67 with 0.1 s of it, 0.74 with 0.5 s, 0.78 with 1 s."""
 
 SWITCH_LAG = 1.75
-"""Seconds by which a change of emotion precedes its lead in the smoothed probabilities: the median
-of 40 changes without a pause, spliced from validation clips (quartiles 1.2 and 2.3)."""
+"""Seconds from a change of emotion until the new one leads in the smoothed probabilities: the
+median of 40 changes without a pause, spliced from validation clips (quartiles 1.2 and 2.3)."""
 
-RELAPSE = 0.1
-"""Probability by which the confidence must fall short before a label becomes `uncertain` again."""
+HYSTERESIS = 0.1
+"""Probability by which the confidence must fall below `uncertain_below` before an emotion that was
+already reported becomes `uncertain` again."""
 
 
 @dataclass(frozen=True)
@@ -101,18 +102,18 @@ class ListenOptions:
         return window, hop
 
 
-class Region:
-    """A stretch of speech that has not ended, and what is known of it."""
+class SpeechRegion:
+    """Speech that has not ended yet. Positions are samples of the stream."""
 
-    def __init__(self, start: int, context: int, first_end: int) -> None:
-        """Begin at sample `start`, with windows back to `context`, the first to `first_end`."""
+    def __init__(self, start: int, context_start: int, first_end: int) -> None:
+        """Start at `start`, with windows from `context_start` on, the first until `first_end`."""
         self.start = start
-        self.context = context
+        self.context_start = context_start
         self.next_end = first_end
         self.last_end = start
         self.smoother = Smoother()
         self.segment_start = start
-        self.shown: str | None = None
+        self.reported_label: str | None = None
 
 
 class Engine:
@@ -137,7 +138,7 @@ class Engine:
         self._window = round(window * self._rate)
         self._hop = max(1, round(hop * self._rate))
         first = FIRST_WINDOW if options.vad else FIRST_WINDOW_WITHOUT_VAD
-        self._first = min(self._window, round(first * self._rate))
+        self._first_window = min(self._window, round(first * self._rate))
         self._emit = options.emit
         self._reference = open_reference(model, options.baseline)
         self._detector: SpeechDetector | None = None
@@ -145,100 +146,97 @@ class Engine:
             self._detector = SpeechDetector()
         elif options.vad:
             self._detector = ResampledDetector(self._rate)
-        self._pieces: deque[NDArray[np.float32]] = deque()
-        self._held = 0
-        self._kept = self._window + round((FIRST_WINDOW + PRE_ROLL) * self._rate)
+        self._blocks: deque[NDArray[np.float32]] = deque()
+        self._buffered = 0
+        self._min_buffered = self._window + round((FIRST_WINDOW + PRE_ROLL) * self._rate)
         self._received = 0
-        self._region: Region | None = None
-        self._heard_until = 0
+        self._region: SpeechRegion | None = None
+        self._last_speech_end = 0
         self._latency = 0.0
 
     @property
     def latency(self) -> float:
-        """Time that the last prediction took, in seconds; 0 before the first."""
+        """Duration of the last prediction, in seconds; 0 before the first."""
         return self._latency
 
     @property
     def received(self) -> int:
-        """Samples taken so far."""
+        """Number of samples received so far."""
         return self._received
 
     @property
     def speaking(self) -> bool:
-        """Whether somebody speaks; always, where nobody asks the detector."""
+        """Whether someone is speaking; always true without speech detection."""
         return self._detector is None or self._detector.speaking
 
     def push(self, samples: NDArray[np.float32]) -> Iterator[Event]:
-        """Take `samples`, float32 (n,), and yield what is heard by their end."""
-        self._keep(samples)
+        """Process `samples`, float32 (n,), and yield the events up to their end."""
+        self._buffer(samples)
         if self._detector is None:
             if self._region is None and len(samples):
-                self._begin(self._received - len(samples))
+                self._start_region(self._received - len(samples))
             yield from self._due_windows(self._received)
             return
         for change in self._detector.push(samples):
-            yield from self._take(change)
-        yield from self._due_windows(self._detector.taken)
+            if isinstance(change, SpeechStart):
+                self._start_region(change.at)
+            else:
+                yield from self._end_region(change)
+        yield from self._due_windows(self._detector.processed)
 
-    def _keep(self, samples: NDArray[np.float32]) -> None:
-        """Hold `samples`, and let go of what no window will look back to."""
-        self._pieces.append(samples)
-        self._held += len(samples)
+    def _buffer(self, samples: NDArray[np.float32]) -> None:
+        """Append `samples`, and drop those that no window can include any more."""
+        self._blocks.append(samples)
+        self._buffered += len(samples)
         self._received += len(samples)
-        while self._held - len(self._pieces[0]) >= self._kept + len(samples):
-            self._held -= len(self._pieces.popleft())
+        while self._buffered - len(self._blocks[0]) >= self._min_buffered + len(samples):
+            self._buffered -= len(self._blocks.popleft())
 
     def gap(self, seconds: float, reason: GapReason) -> Iterator[Event]:
-        """End what is open, and mark that sound is missing here; nothing is heard across it."""
+        """End open speech and report a gap; no window spans it."""
         yield from self.finish()
         yield GapEvent(time=self._received / self._rate, seconds=round(seconds, 3), reason=reason)
 
     def finish(self) -> Iterator[Event]:
-        """Yield what is still open at the end of the stream."""
-        end: SpeechEnd | None = SpeechEnd(self._received, known=self._received)
+        """Yield the events of speech that is open at the end of the stream."""
+        end: SpeechEnd | None = SpeechEnd(self._received, detected_at=self._received)
         if self._detector is not None:
             end = self._detector.finish()
         if end is not None and self._region is not None:
-            yield from self._end(end)
-        self._heard_until = self._received
+            yield from self._end_region(end)
+        self._last_speech_end = self._received
 
-    def _take(self, change: SpeechStart | SpeechEnd) -> Iterator[Event]:
-        if isinstance(change, SpeechStart):
-            self._begin(change.at)
-        else:
-            yield from self._end(change)
+    def _start_region(self, start: int) -> None:
+        context_start = max(self._last_speech_end, start - round(PRE_ROLL * self._rate))
+        self._region = SpeechRegion(start, context_start, start + self._first_window)
 
-    def _begin(self, at: int) -> None:
-        context = max(self._heard_until, at - round(PRE_ROLL * self._rate))
-        self._region = Region(at, context, at + self._first)
-
-    def _end(self, end: SpeechEnd) -> Iterator[Event]:
-        """Yield the windows up to the end of speech, and the segment that ends with it."""
-        yield from self._due_windows(end.known)
+    def _end_region(self, end: SpeechEnd) -> Iterator[Event]:
+        """Yield the last windows of the region, and its last segment."""
+        yield from self._due_windows(end.detected_at)
         region, self._region = self._region, None
         assert region is not None
-        self._heard_until = end.at
-        least = MIN_SECONDS if self._detector is None else MIN_SEGMENT
-        if end.at - region.start < min(least * self._rate, self._window):
+        self._last_speech_end = end.at
+        shortest = MIN_SECONDS if self._detector is None else MIN_SEGMENT
+        if end.at - region.start < min(shortest * self._rate, self._window):
             return
-        if region.last_end < end.known:
-            yield from self._hear(region, end.known)
-        yield from self._close_segment(region, end.at, region.smoother.probabilities)
+        if region.last_end < end.detected_at:
+            yield from self._predict(region, end.detected_at)
+        yield from self._end_segment(region, end.at, region.smoother.probabilities)
 
     def _due_windows(self, until: int) -> Iterator[Event]:
         region = self._region
         while region is not None and region.next_end <= until:
-            yield from self._hear(region, region.next_end)
+            yield from self._predict(region, region.next_end)
             region.next_end += self._hop
 
-    def _hear(self, region: Region, end: int) -> Iterator[Event]:
-        """Predict the window that ends at `end`, and take it into the region's label."""
-        offset = self._received - self._held
-        start = max(region.context, end - self._window, offset)
-        samples = np.concatenate(self._pieces)[start - offset : end - offset]
-        begun = time.perf_counter()
+    def _predict(self, region: SpeechRegion, end: int) -> Iterator[Event]:
+        """Run the model on the window that ends at `end`, and update the region's label."""
+        offset = self._received - self._buffered
+        start = max(region.context_start, end - self._window, offset)
+        samples = np.concatenate(self._blocks)[start - offset : end - offset]
+        started = time.perf_counter()
         output = self._model.run(samples, self._rate)
-        self._latency = time.perf_counter() - begun
+        self._latency = time.perf_counter() - started
         new_speech = (end - max(start, region.last_end)) / self._rate
         region.last_end = end
         self._reference.update(output, new_speech)
@@ -251,54 +249,56 @@ class Engine:
             yield WindowEvent(
                 start=start / self._rate,
                 end=end / self._rate,
-                **self._told(probabilities, self._model.settings.uncertain_below),
+                **self._label_fields(probabilities, self._model.settings.uncertain_below),
             )
         smoother = region.smoother
         smoother.shift, smoother.flatten = shift, flatten
-        had = smoother.label is not None
-        if smoother.push(logits, end / self._rate, len(samples) / self._window) and had:
-            boundary = round((smoother.rival_since - SWITCH_LAG) * self._rate)
+        had_label = smoother.label is not None
+        changed = smoother.push(logits, end / self._rate, len(samples) / self._window)
+        if changed and had_label:
+            boundary = round((smoother.lead_start - SWITCH_LAG) * self._rate)
             if boundary >= region.segment_start + round(MIN_LEAD * self._rate):
-                yield from self._close_segment(region, boundary, smoother.before_lead)
+                yield from self._end_segment(region, boundary, smoother.before_lead)
         yield from self._provisional(region, end)
 
-    def _close_segment(
-        self, region: Region, end: int, probabilities: NDArray[np.float64]
+    def _end_segment(
+        self, region: SpeechRegion, end: int, probabilities: NDArray[np.float64]
     ) -> Iterator[Event]:
         if self._emit != "windows":
             yield SegmentEvent(
                 start=region.segment_start / self._rate,
                 end=end / self._rate,
-                **self._told(probabilities, self._model.settings.uncertain_below),
+                **self._label_fields(probabilities, self._model.settings.uncertain_below),
             )
         region.segment_start = end
-        region.shown = None
+        region.reported_label = None
 
-    def _provisional(self, region: Region, end: int) -> Iterator[Event]:
-        """Yield what the open segment is taken for, where that differs from what was said."""
+    def _provisional(self, region: SpeechRegion, end: int) -> Iterator[Event]:
+        """Yield the label of the open segment if it differs from the one last reported."""
         if self._emit == "windows":
             return
-        needed = self._model.settings.uncertain_below
-        if region.shown not in (None, UNCERTAIN):
-            needed -= RELAPSE
+        threshold = self._model.settings.uncertain_below
+        if region.reported_label not in (None, UNCERTAIN):
+            threshold -= HYSTERESIS
         smoother = region.smoother
-        told = self._told(smoother.probabilities, needed, smoother.label)
-        if told["label"] == UNCERTAIN:
-            told = self._told(smoother.probabilities, needed)
-        if told["label"] == region.shown:
+        fields = self._label_fields(smoother.probabilities, threshold, smoother.label)
+        if fields["label"] == UNCERTAIN:
+            fields = self._label_fields(smoother.probabilities, threshold)
+        if fields["label"] == region.reported_label:
             return
-        region.shown = told["label"]
+        region.reported_label = fields["label"]
         yield ProvisionalEvent(
-            start=region.segment_start / self._rate, end=end / self._rate, **told
+            start=region.segment_start / self._rate, end=end / self._rate, **fields
         )
 
-    def _told(
-        self, probabilities: NDArray[np.float64], needed: float, label: int | None = None
+    def _label_fields(
+        self, probabilities: NDArray[np.float64], threshold: float, label: int | None = None
     ) -> dict[str, Any]:
+        """Return fields of a `LabelEvent`, for the index `label` or else the most probable one."""
         best = int(probabilities.argmax()) if label is None else label
         confidence = float(probabilities[best])
         return {
-            "label": UNCERTAIN if confidence < needed else self._labels[best],
+            "label": UNCERTAIN if confidence < threshold else self._labels[best],
             "confidence": round(confidence, 4),
             "scores": {
                 name: round(float(p), 4)

@@ -1,7 +1,7 @@
-"""What a listener yields: one frozen dataclass for each kind of event.
+"""Events of a stream, one frozen dataclass for each kind.
 
-`dataclasses.asdict(event)` is the event's JSON Lines form. All times are seconds of stream time,
-counted in samples; sound that was lost takes no stream time.
+`dataclasses.asdict(event)` is the event's JSON; `type` is its kind. Times are seconds of stream
+time, counted in samples. Lost audio takes no stream time.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class LabelEvent:
-    """The emotion heard in one stretch of sound; base of the events that carry a label."""
+    """The emotion in a stretch of audio; base of all events with a label."""
 
     start: float
-    """Where the stretch begins, in seconds of stream time."""
+    """Start of the stretch, in seconds of stream time."""
 
     end: float
-    """Where the stretch ends, in seconds of stream time."""
+    """End of the stretch, in seconds of stream time."""
 
     label: str
-    """The most probable emotion, or `uncertain` where it is not probable enough."""
+    """The most probable emotion, or `uncertain` if its probability is too low."""
 
     confidence: float
     """Probability of the most probable emotion, 0 to 1, rounded to four digits."""
@@ -30,13 +30,13 @@ class LabelEvent:
     """Probability of every label, 0 to 1, rounded to four digits."""
 
     baseline_seconds: float = 0.0
-    """Speech that the voice's baseline rests on, in seconds, rounded to tenths; 0 where the label
-    is relative to the population's baseline, or the model has none."""
+    """Speech used for the voice's baseline, in seconds, rounded to tenths; 0 if the label is
+    relative to the population's baseline or the model has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WindowEvent(LabelEvent):
-    """What the model says of one window alone."""
+    """The model's prediction for one window."""
 
     type: Literal["window"] = field(default="window", init=False)
     """Kind of event."""
@@ -44,7 +44,7 @@ class WindowEvent(LabelEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class ProvisionalEvent(LabelEvent):
-    """What an unfinished segment is taken for: told with its first label and at every change."""
+    """The current label of a segment that has not ended: its first label, and each change."""
 
     type: Literal["provisional"] = field(default="provisional", init=False)
     """Kind of event."""
@@ -52,7 +52,7 @@ class ProvisionalEvent(LabelEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentEvent(LabelEvent):
-    """A stretch of speech with one emotion, from its beginning to its end; final."""
+    """A finished stretch of speech with one emotion. Its label is final."""
 
     type: Literal["segment"] = field(default="segment", init=False)
     """Kind of event."""
@@ -60,63 +60,64 @@ class SegmentEvent(LabelEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class GapEvent:
-    """Sound was lost. It takes no stream time: what follows is joined to what came before."""
+    """Audio was lost here. It takes no stream time: the audio on both sides is joined."""
 
     type: Literal["gap"] = field(default="gap", init=False)
     """Kind of event."""
 
     time: float
-    """Where sound is missing, in seconds of stream time."""
+    """Position of the gap, in seconds of stream time."""
 
     seconds: float
-    """How much is missing, in seconds, as far as the clocks tell."""
+    """Estimated duration of the lost audio, in seconds."""
 
     reason: Literal["overflow", "device", "invalid"]
     """`overflow`: the device or this process was too slow; `device`: the device was gone, paused or
-    moved, and delivered nothing meanwhile; `invalid`: the samples were NaN or infinite."""
+    moved; `invalid`: samples were NaN or infinite."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WarningEvent:
-    """The sound is such that labels cannot be trusted, or will not come."""
+    """The input has been silent or clipped for long: labels will be missing or unreliable."""
 
     type: Literal["warning"] = field(default="warning", init=False)
     """Kind of event."""
 
     time: float
-    """Up to where it has been so, in seconds of stream time."""
+    """End of the silent or clipped audio so far, in seconds of stream time."""
 
     seconds: float
-    """For how long it has been so, in seconds."""
+    """Its duration so far, in seconds."""
 
     reason: Literal["silent", "clipped"]
-    """`silent`: not even a microphone's own noise; `clipped`: overdriven."""
+    """`silent`: every channel is below a microphone's own noise; `clipped`: a channel is
+    overdriven."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StatusEvent:
-    """How the stream is doing, ten times a second; for displays, on request only."""
+    """State of the stream, ten times a second; for displays, only on request."""
 
     type: Literal["status"] = field(default="status", init=False)
     """Kind of event."""
 
     time: float
-    """Up to where the stream has been heard, in seconds of stream time."""
+    """Stream time processed so far, in seconds."""
 
     level: float
-    """Root mean square of the last tenth of a second, in dB of full scale, at least -120."""
+    """RMS level of the last 0.1 seconds, in dBFS, at least -120."""
 
     speech: bool
-    """Whether somebody speaks."""
+    """Whether someone is speaking."""
 
     load: float
-    """Time spent computing over stream time, 0 to 1 where the model keeps up, recent mean."""
+    """Computing time divided by stream time, recent mean; below 1 if the model keeps up."""
 
     latency: float
-    """Time that the last prediction took, in seconds; 0 before the first."""
+    """Duration of the last prediction, in seconds; 0 before the first."""
 
 
 Event = WindowEvent | ProvisionalEvent | SegmentEvent | GapEvent | WarningEvent | StatusEvent
 
 Emit = Literal["windows", "segments", "all"]
-"""Which events are wanted: of each window, of segments, or both."""
+"""Which events with labels are emitted: windows, segments, or both."""

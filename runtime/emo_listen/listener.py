@@ -1,4 +1,4 @@
-"""Listening to a source: its blocks through the engine, as an iterator, callbacks or asyncio."""
+"""Runs a source through the engine: as an iterator, with callbacks, or in asyncio."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from emo_listen.sources.open import open_source
 from emo_listen.sources.valid_sound import valid_sound
 
 STATUS_INTERVAL = 0.1
-"""Seconds of stream time from one status event to the next."""
+"""Stream time between status events, in seconds."""
 
 LOAD_INTERVALS = 20
-"""Status events over which the load is averaged: two seconds."""
+"""Number of status events over which the load is averaged: two seconds."""
 
 CLOSING_SECONDS = 0.2
-"""Longest wait for a source to close where an `async for` is left, in seconds of the wall clock:
-some predictions take so long. A source that is still stuck then is left to its thread."""
+"""Longest wait for the source to close after an `async for` was left early, in seconds: some
+predictions take that long. A source that is still blocked then stays with its thread."""
 
 
 class Listener:
@@ -49,8 +49,8 @@ class Listener:
         listener.join()
 
     Attributes:
-        source: where the sound comes from.
-        model: what tells the emotions.
+        source: The source of the audio.
+        model: The model.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Listener:
         status: bool = False,
         baseline: BaselineChoice = "auto",
     ) -> None:
-        """Open the source and the model; takes, and raises, what `listen` does."""
+        """Load the model and open the source; arguments and errors are those of `listen`."""
         if not isinstance(model, EmotionModel):
             model = EmotionModel.load(model)
         options = ListenOptions(window, hop, vad, emit, baseline, status)
@@ -84,7 +84,7 @@ class Listener:
 
     @property
     def seconds(self) -> float:
-        """Stream time heard so far, in seconds."""
+        """Stream time processed so far, in seconds."""
         return self._engine.received / self.model.sampling_rate
 
     def stop(self) -> None:
@@ -93,10 +93,10 @@ class Listener:
         self.source.stop()
 
     def __iter__(self) -> Generator[Event, None, None]:
-        """Return events as they are heard; closing the iterator closes the source.
+        """Return an iterator of events; closing it closes the source.
 
         Raises:
-            ListenerError: the listener has been used before.
+            ListenerError: The listener was used before.
         """
         self._use()
         return self._events()
@@ -104,7 +104,7 @@ class Listener:
     def _use(self) -> None:
         if self._used:
             raise ListenerError(
-                "a Listener can be started or iterated over once: make another for each stream"
+                "a Listener can be used only once: create a new one for each stream"
             )
         self._used = True
 
@@ -113,9 +113,9 @@ class Listener:
         resampler = Resampler(source.sampling_rate, rate)
         levels = LevelWatch(source.sampling_rate)
         mixing: MixDown | None = None
-        meter = Meter(engine, rate) if self._status else None
+        meter = StatusMeter(engine, rate) if self._status else None
 
-        def hear(block: NDArray[np.float32]) -> Iterator[Event]:
+        def process(block: NDArray[np.float32]) -> Iterator[Event]:
             for samples in resampler.push(block):
                 yield from engine.push(samples) if meter is None else meter.push(samples)
 
@@ -124,79 +124,79 @@ class Listener:
                 return
             if isinstance(block, Gap):
                 if mixing is not None:
-                    yield from hear(mixing.finish())
+                    yield from process(mixing.finish())
                 yield from engine.push(resampler.finish())
                 yield from engine.gap(block.seconds, block.reason)
                 resampler = Resampler(source.sampling_rate, rate)
                 continue
             if mixing is None:
                 mixing = MixDown(block.shape[1], source.sampling_rate)
-            yield from hear(mixing.push(block))
+            yield from process(mixing.push(block))
             yield from levels.push(block)
         if self._stopped.is_set() and not source.live:
             return
         if mixing is not None:
-            yield from hear(mixing.finish())
+            yield from process(mixing.finish())
         yield from engine.push(resampler.finish())
         if engine.received < MIN_SECONDS * rate and not source.live:
             raise AudioInputError(
-                f"{source} gave {engine.received / rate:.3f} s of sound: at least "
-                f"{MIN_SECONDS} s are needed to hear an emotion"
+                f"{source} contains {engine.received / rate:.3f} s of audio: at least "
+                f"{MIN_SECONDS} s are needed"
             )
         yield from engine.finish()
 
     def start(self, on_event: Callable[[Event], Any]) -> None:
-        """Listen in a thread of its own, which calls `on_event` with each event.
+        """Listen in a new thread, which calls `on_event` with each event.
 
         Raises:
-            ListenerError: the listener has been used before.
+            ListenerError: The listener was used before.
         """
         self._use()
         self._start(on_event)
 
     def _start(
-        self, on_event: Callable[[Event], Any], *, at_end: Callable[[], Any] = lambda: None
+        self, on_event: Callable[[Event], Any], *, on_end: Callable[[], Any] = lambda: None
     ) -> None:
-        def listen_on() -> None:
+        def run() -> None:
             try:
                 for event in self._events():
                     on_event(event)
             except BaseException as error:  # Raised by `join`.
                 self._error = error
             finally:
-                at_end()
+                on_end()
 
-        self._thread = threading.Thread(target=listen_on, name="emo-listen", daemon=True)
+        self._thread = threading.Thread(target=run, name="emo-listen", daemon=True)
         self._thread.start()
 
     def join(self, timeout: float | None = None) -> None:
-        """Wait until the stream has ended, at most `timeout` seconds; raise what ended it."""
+        """Wait up to `timeout` seconds for the stream to end; raise the error that ended it."""
         if self._thread is not None:
             self._thread.join(timeout)
         if self._error is not None:
             raise self._error
 
     def __aiter__(self) -> AsyncGenerator[Event, None]:
-        """Return events as they are heard, from a thread, so that the event loop goes on.
+        """Return an asynchronous iterator of events, which come from a thread.
 
         Raises:
-            ListenerError: the listener has been used before.
+            ListenerError: The listener was used before.
         """
         self._use()
         return self._async_events()
 
     async def _async_events(self) -> AsyncGenerator[Event, None]:
         loop = asyncio.get_running_loop()
-        heard: asyncio.Queue[Event | None] = asyncio.Queue()
+        queue: asyncio.Queue[Event | None] = asyncio.Queue()
 
-        def tell(event: Event | None) -> None:
-            with contextlib.suppress(RuntimeError):  # The loop may be closed by now.
-                loop.call_soon_threadsafe(heard.put_nowait, event)
+        def enqueue(event: Event | None) -> None:
+            with contextlib.suppress(RuntimeError):  # The event loop may be closed.
+                loop.call_soon_threadsafe(queue.put_nowait, event)
 
-        self._start(tell, at_end=lambda: tell(None))
+        self._start(enqueue, on_end=lambda: enqueue(None))
         ended = False
         try:
-            while (event := await heard.get()) is not None:
+            while (event := await queue.get()) is not None:
                 yield event
             ended = True
             self.join()
@@ -205,30 +205,30 @@ class Listener:
             if not ended:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(CLOSING_SECONDS):
-                        while await heard.get() is not None:
+                        while await queue.get() is not None:
                             pass
 
 
-class Meter:
-    """Passes samples on to the engine, with a status event every tenth of a second."""
+class StatusMeter:
+    """Passes samples to the engine, and adds a status event every `STATUS_INTERVAL`."""
 
     def __init__(self, engine: Engine, sampling_rate: int) -> None:
-        """Serve `engine`, whose samples come at `sampling_rate` in Hz."""
+        """Measure `engine`, whose sampling rate is in Hz."""
         self._engine = engine
         self._rate = sampling_rate
         self._length = round(STATUS_INTERVAL * sampling_rate)
-        self._pieces: list[np.ndarray] = []
+        self._blocks: list[np.ndarray] = []
         self._count = 0
         self._busy = 0.0
         self._load = 0.0
 
     def push(self, samples: np.ndarray) -> Iterator[Event]:
-        """Take samples float32 (n,) for the engine; yield its events and the status."""
-        begun = time.perf_counter()
+        """Process samples, float32 (n,); yield the engine's events and the status."""
+        started = time.perf_counter()
         events = list(self._engine.push(samples))
-        self._busy += time.perf_counter() - begun
+        self._busy += time.perf_counter() - started
         yield from events
-        self._pieces.append(samples)
+        self._blocks.append(samples)
         self._count += len(samples)
         if self._count < self._length:
             return
@@ -236,12 +236,12 @@ class Meter:
         self._load += (load - self._load) / LOAD_INTERVALS
         yield StatusEvent(
             time=self._engine.received / self._rate,
-            level=round(level_dbfs(np.concatenate(self._pieces)), 1),
+            level=round(level_dbfs(np.concatenate(self._blocks)), 1),
             speech=self._engine.speaking,
             load=round(self._load, 4),
             latency=round(self._engine.latency, 4),
         )
-        self._pieces, self._count, self._busy = [], 0, 0.0
+        self._blocks, self._count, self._busy = [], 0, 0.0
 
 
 def listen(
@@ -256,37 +256,37 @@ def listen(
     status: bool = False,
     baseline: BaselineChoice = "auto",
 ) -> Iterator[Event]:
-    """Listen, and yield what is heard as it is heard.
+    """Listen to a device, file, pipe or `Source`, and yield events as soon as they are known.
 
-    Sound that does not come from a device is taken as fast as the model goes. Closing the
-    iterator closes the device.
+    Files and pipes are processed as fast as possible. Closing the iterator closes the source.
 
     Args:
-        device: `mic` (the default input), a device's index or part of its name, the path of a
-            sound file, `-` for raw 16-bit PCM or a piped sound file, or a source of one's own.
-        model: A loaded model, or the folder of one; the bundled model where None.
-        window: Seconds of sound that one prediction looks at; the model's own where None.
-        hop: Seconds from one window's end to the next; the model's own where None.
-        sampling_rate: Rate of the PCM on standard input, in Hz.
-        vad: Whether to compute and claim only where somebody speaks.
-        emit: `segments` with a provisional label while someone speaks, `windows` as the model
-            hears each alone, or `all`.
-        status: Whether to add a status event each tenth of a second.
-        baseline: What the voice is judged relative to: `auto`, a running estimate of whoever
-            speaks; `off`, the population's baseline; a `Baseline`, or the path of one. Models
-            without a baseline run the same with `auto` and `off`.
+        device: `mic` (the default input), a device's index or part of its name, the path of an
+            audio file, `-` for raw 16-bit PCM or an audio file on standard input, or a `Source`.
+        model: A loaded model, or its folder; the bundled model if None.
+        window: Length of audio for one prediction, in seconds; the model's own if None.
+        hop: Time from the end of one window to the end of the next, in seconds; the model's own
+            if None.
+        sampling_rate: Sampling rate of raw PCM on standard input, in Hz.
+        vad: Whether to predict in speech only.
+        emit: `segments`, with provisional labels while they last; `windows`, each with the
+            model's prediction for it alone; or `all`.
+        status: Whether to add a status event every 0.1 seconds.
+        baseline: What the voice is judged relative to: `auto`, a running estimate of the current
+            speaker's baseline; `off`, the population's baseline; a `Baseline`, or its path. With a
+            model that has no baseline, `auto` and `off` are the same.
 
     Returns:
-        Events of `emo_listen.events`; gaps and warnings always.
+        Events of `emo_listen.events`. Gaps and warnings are always included.
 
     Raises:
-        BaselineError: the baseline is absent, damaged or of another model, or the model takes
-            none.
-        AudioFileError: the file is absent, no sound, or damaged.
-        AudioInputError: `window` or `hop` is unusable, the sound shorter than 0.1 s, or the
-            model's rate not the speech detector's.
-        DeviceError: the device is absent, ambiguous, or does not answer.
-        ModelError: the model cannot be loaded or run.
+        BaselineError: The baseline is missing, damaged or of another model, or the model has no
+            baseline.
+        AudioFileError: The file is missing, damaged, or not audio.
+        AudioInputError: `window` or `hop` is out of range, the source is invalid, or the audio is
+            shorter than 0.1 s.
+        DeviceError: The device is missing, ambiguous, or does not respond.
+        ModelError: The model cannot be loaded or run.
     """
     return iter(
         Listener(

@@ -1,4 +1,4 @@
-"""Speech detection for streams of another rate than the detector's."""
+"""Voice activity detection in streams of another sampling rate than the detector's."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from emo_listen.vad import SpeechDetector, SpeechEnd, SpeechStart
 
 
 class ResampledDetector(SpeechDetector):
-    """A detector whose stream is resampled for it; its indices are the stream's samples."""
+    """A detector that resamples its stream; all positions are samples of the stream."""
 
     def __init__(self, sampling_rate: int) -> None:
-        """Prepare for a stream of `sampling_rate` Hz."""
+        """Prepare for a stream with a sampling rate in Hz."""
         super().__init__()
         self._rate = sampling_rate
         self._resampler = Resampler(sampling_rate, VAD_RATE)
         self._received = 0
-        self._part = self._part_resampled = 0
-        """Where the present part of the stream begins, in its samples and in resampled ones."""
+        self._part_start = self._resampled_part_start = 0
+        """Start of the stream, or of the part after the last gap, in both rates."""
 
     @property
-    def taken(self) -> int:
-        """Samples of the stream that are decided upon; resampling holds back the last."""
-        return self._in_stream(super().taken)
+    def processed(self) -> int:
+        """Number of samples processed so far; resampling delays the latest ones."""
+        return self._in_stream(super().processed)
 
     def push(self, samples: NDArray[np.float32]) -> Iterator[SpeechStart | SpeechEnd]:
-        """Take `samples`, float32 (n,), and yield where speech begins and ends within them."""
+        """Process `samples`, float32 (n,), and yield each start and end of speech."""
         self._received += len(samples)
         for resampled in self._resampler.push(samples):
             for change in super().push(resampled):
-                at, known = self._in_stream(change.at), self._in_stream(change.known)
-                yield type(change)(at, known)
+                yield type(change)(self._in_stream(change.at), self._in_stream(change.detected_at))
 
     def finish(self) -> SpeechEnd | None:
-        """End the stream, or a part of it; return the end of speech that it cuts short."""
+        """End the stream, or the part before a gap; return the end of speech that it cuts short."""
         cut_short = super().finish()
         self._resampler = Resampler(self._rate, VAD_RATE)
-        self._part, self._part_resampled = self._received, super().taken
-        return cut_short and SpeechEnd(self._received, known=self._received)
+        self._part_start, self._resampled_part_start = self._received, super().processed
+        return cut_short and SpeechEnd(self._received, detected_at=self._received)
 
     def _in_stream(self, resampled: int) -> int:
-        return self._part + (resampled - self._part_resampled) * self._rate // VAD_RATE
+        since_start = resampled - self._resampled_part_start
+        return self._part_start + since_start * self._rate // VAD_RATE

