@@ -197,7 +197,7 @@ def test_a_listener_in_a_thread_calls_back(bundled_model: EmotionModel, sample_f
 def test_what_ends_a_thread_is_raised_where_it_is_joined(bundled_model: EmotionModel) -> None:
     listener = Listener(Blocks(np.zeros(10, np.float32), 16000, 10), model=bundled_model)
     listener.start(print)
-    with pytest.raises(AudioInputError, match="of sound"):
+    with pytest.raises(AudioInputError, match="of audio"):
         listener.join()
 
 
