@@ -1,1 +1,1 @@
-"""Benchmarks: the commands here, what they share in the packages below."""
+"""Benchmarks: the commands are here, shared parts in the packages below."""

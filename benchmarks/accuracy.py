@@ -1,8 +1,9 @@
-"""Score PyTorch, ONNX fp32 and ONNX int8 side by side on the same recordings.
+r"""Score PyTorch, ONNX fp32 and ONNX int8 on the same recordings.
 
-Does a device hear what the checkpoint heard, how far can its confidence be trusted, how much
-sound does it need, and does it serve all speakers alike? Prints, draws, and writes into the model
-card where that is asked for; the last line is one JSON document.
+Shows whether int8 is as accurate as the checkpoint, how reliable its
+confidence is, how much audio it needs, and how accuracy differs between groups
+of speakers. Prints tables and writes plots; the last line is one JSON
+document.
 
     pip install -e ".[train,export]"
     python benchmarks/accuracy.py
@@ -10,25 +11,25 @@ card where that is asked for; the last line is one JSON document.
     python benchmarks/accuracy.py --data ../shared/crema-d --split test \
         --checkpoint runs/crema-d --model models/crema-d --write_card
 
-- Whole clips, each alone and never padded, by each backend in turn: accuracy, unweighted average
-  recall (UAR), macro F1, the recall of each class, the expected calibration error (ECE, 10 bins)
-  of probabilities with the model folder's calibration, how many labels are not `uncertain` and
-  how many of those are right, and the time for a clip.
-- What a listener hears, by the backend that a device runs, with windows of at most 1, 2 and 3 s
-  (--windows): the clips of each speaker go through speech detection, windows and smoothing as one
-  stream with pauses. Each window and each segment counts once, with the label of its clip.
-- Groups of speakers (--groups; CREMA-D's own table is found): the figures of whole clips by sex,
-  age and so on.
+- Whole clips, each alone and without padding, with each backend: accuracy,
+  unweighted average recall (UAR), macro F1, recall of each class, expected
+  calibration error (ECE, 10 bins) of the calibrated probabilities, the share
+  of labels that are not `uncertain` and their accuracy, and the time per clip.
+- Windows and segments of streams, with the backend of a device and windows of
+  at most 1, 2 and 3 s (--windows): each speaker's clips form one stream with
+  pauses, which passes through speech detection, windows and smoothing. Each
+  window and each segment counts once, with the label of its clip.
+- Groups of speakers (--groups; by default CREMA-D's own table): figures of
+  whole clips by sex, age and so on.
 
-Intervals hold 95 % of the accuracies when whole speakers are drawn again, for three or more.
+Intervals (95 %) are a bootstrap over speakers, if there are at least three.
 
-The test split is for the one final figure of a finished model: choose on validation.
+Use the test split only once, for the final figures of a finished model.
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -38,81 +39,80 @@ import emo_listen  # noqa: F401  First, since it turns telemetry off.
 
 # isort: split
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 from tqdm import tqdm
 
-from benchmarks.common.backends import PYTORCH, Probabilities, load_backends
-from benchmarks.common.command import add_arguments, run_benchmark, told_command
+from benchmarks.common.backends import PYTORCH, load_backends
+from benchmarks.common.command import run_benchmark
+from benchmarks.common.options import (
+    add_checkpoint_and_model,
+    add_data,
+    add_folders,
+    add_limit,
+    add_split,
+)
 from benchmarks.common.timing import interleave, machine, print_machine, summarise
 from benchmarks.plots.accuracy import plot_groups, plot_windows
 from benchmarks.scoring.accuracy_tables import (
+    HEADING,
     by_backend,
     by_group_briefly,
-    by_window,
-    card_section,
-    print_table,
-    write_card,
+    by_input,
+    card_results,
+    card_summary,
 )
+from benchmarks.scoring.card import add_write_card, check_card, write_card
 from benchmarks.scoring.figures import figures
 from benchmarks.scoring.groups import CREMA_D_TABLE, find_table, read_table, score_groups
 from emo_listen import EmotionModel
-from emo_listen.errors import ModelError
+from export.tables import print_table
+from train.common.command import command_parser
 from train.corpus.clip_table import add_columns, columns_of
-from train.corpus.places import DATA_HELP, need_corpus
+from train.corpus.places import need_corpus
 from train.corpus.recordings import Clip, check_labels, load_clips
-from train.corpus.splits import SPLITS
 from train.evaluation.calibration import Answers, reliability
 from train.evaluation.listening import predict_streams
 from train.report.plots import plot_confusion, plot_reliability
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_arguments(parser)
-    parser.add_argument("--data", help=f"corpus, as train/finetune.py takes it ({DATA_HELP})")
+    """Parse the command line."""
+    parser = command_parser(__doc__)
+    add_checkpoint_and_model(parser)
+    add_folders(parser)
+    add_data(parser)
     add_columns(parser)
-    parser.add_argument(
-        "--split", choices=SPLITS, default="validation", help="its split (default: validation)"
-    )
-    parser.add_argument(
-        "--limit", type=int, help="take about this many clips, equally many of each class"
-    )
+    add_split(parser)
+    add_limit(parser)
     parser.add_argument(
         "--windows",
         type=float,
         nargs="*",
         default=[1.0, 2.0, 3.0],
         metavar="SECONDS",
-        help="longest windows of the listener that is scored beside whole clips (default: 1 2 3)",
+        help="window lengths of the streams (default: 1 2 3)",
     )
     parser.add_argument(
         "--groups",
         type=Path,
         metavar="CSV",
-        help="table of speakers: their name in the first column, an attribute in each other "
-        f"(default: {CREMA_D_TABLE} in the corpus's folder, where it lies there)",
+        help="table of speakers: the first column is the name, the others are attributes "
+        f"(default: {CREMA_D_TABLE} in the corpus's folder, if it exists)",
     )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
-    parser.add_argument(
-        "--write_card",
-        action="store_true",
-        help="write tables and pictures into the model folder's README.md",
-    )
+    add_write_card(parser)
     return parser.parse_args(argv)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Score, print the tables, draw the pictures, and return what the JSON document says.
+    """Score, print the tables, draw the plots, and return the JSON document.
 
     Raises:
         CorpusError: no such corpus, split or table, or classes that the model does not know.
-        ModelError: a model cannot be loaded, or has no card to write into.
+        ModelError: a model cannot be loaded, or has no card to write to.
     """
-    if args.write_card and not (args.model / "README.md").is_file():
-        raise ModelError(f"{args.model} has no README.md to write into: leave out --write_card")
+    check_card(args)
     args.data = need_corpus(args.data)
     table_file = args.groups or find_table(args.data)
     table = read_table(table_file) if table_file else {}
@@ -126,15 +126,15 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         columns_of(args),
     )
     check_labels(clips, backends.labels)
-    told = machine()
+    info = machine()
     labels, threshold = backends.labels, backends.settings.uncertain_below
-    given, seconds = interleave(
+    probabilities, seconds = interleave(
         backends.predictors,
         tqdm([clip.samples for clip in clips], desc="score", unit="clip"),
         threads=args.threads,
     )
     answers = {
-        name: answers_of(probabilities, clips, labels) for name, probabilities in given.items()
+        name: answers_of(of_backend, clips, labels) for name, of_backend in probabilities.items()
     }
     device = list(answers)[-1]
 
@@ -149,7 +149,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         confusion = confusion_matrix(of_backend.classes, top, labels=range(len(labels)))
         results[name]["confusion"] = confusion.tolist()
     windows = [
-        row for seconds in args.windows for row in score_heard(backends.device, clips, seconds)
+        row for window in args.windows for row in score_stream(backends.device, clips, window)
     ]
     if windows:
         whole = figures(answers[device], labels, threshold)
@@ -170,37 +170,35 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "uncertain_below": threshold,
         "hop_s": backends.settings.hop,
         "device_backend": device,
-        "machine": told,
+        "machine": info,
         "backends": results,
         "windows": windows,
         "groups": groups if any(groups.values()) else {},
     }
     print_document(document)
-    pictures = draw(document, answers, args.output)
+    plots = draw(document, answers, args.output)
     if args.write_card:
-        for picture in pictures:
-            shutil.copyfile(picture, args.model / picture.name)
-        names = [picture.name for picture in pictures]
-        write_card(args.model / "README.md", card_section(document, told_command(), names))
-        print(f"Wrote {args.model / 'README.md'}")
+        write_card(args.model, HEADING, card_summary(document), card_results(document), plots)
     return document
 
 
-def answers_of(given: list[Probabilities], clips: list[Clip], labels: list[str]) -> Answers:
-    """Put probabilities `(n_labels,)`, one of each clip, beside what is known of the clips."""
+def answers_of(
+    probabilities: list[NDArray[np.float64]], clips: list[Clip], labels: list[str]
+) -> Answers:
+    """Combine probabilities `(n_labels,)` of each clip with the clips' classes and speakers."""
     return Answers(
-        logits=np.log(np.maximum(np.array(given), 1e-12)),
+        logits=np.log(np.maximum(np.array(probabilities), 1e-12)),
         classes=np.array([labels.index(clip.label) for clip in clips]),
         speakers=[clip.speaker for clip in clips],
     )
 
 
-def score_heard(model: EmotionModel, clips: list[Clip], window: float) -> list[dict[str, Any]]:
-    """Score the windows and the segments of a listener whose windows last at most `window` s.
+def score_stream(model: EmotionModel, clips: list[Clip], window: float) -> list[dict[str, Any]]:
+    """Score the windows, of at most `window` seconds, and the segments of streams of `clips`.
 
     Returns:
-        For each of both: `heard` (`windows` or `segments`), `window_s` (seconds), `count`, and what
-        `figures.figures` gives.
+        A row for each: `heard` (`windows` or `segments`), `window_s` (seconds), `count`, and the
+        result of `figures.figures`.
     """
     settings = model.settings
     heard = predict_streams(model, clips, window)
@@ -213,30 +211,30 @@ def score_heard(model: EmotionModel, clips: list[Clip], window: float) -> list[d
 
 
 def draw(document: dict[str, Any], answers: dict[str, Answers], output: Path) -> list[Path]:
-    """Draw all pictures into `output`; return those of what a device runs."""
+    """Draw all plots to the folder `output`; return those of the backend of a device."""
     output.mkdir(parents=True, exist_ok=True)
     device, labels = document["device_backend"], document["labels"]
-    told = f"{document['split']} split ({document['clips']} clips)"
-    drawn = []
+    title = f"{document['split']} split ({document['clips']} clips)"
+    confusions = []
     for name, result in document["backends"].items():
-        picture = output / f"confusion_{name.lower().replace(' ', '_')}.png"
-        plot_confusion(np.array(result["confusion"]), labels, f"{name}, {told}", picture)
-        drawn.append(picture)
+        plot = output / f"confusion_{name.lower().replace(' ', '_')}.png"
+        plot_confusion(np.array(result["confusion"]), labels, f"{name}, {title}", plot)
+        confusions.append(plot)
     diagrams = {
         name: reliability(of_backend.confidences(1.0), of_backend.right)
         for name, of_backend in answers.items()
     }
-    shown = [drawn[-1], output / "benchmark_reliability.png"]
-    plot_reliability(diagrams, told, shown[-1])
+    plots = [confusions[-1], output / "benchmark_reliability.png"]
+    plot_reliability(diagrams, title, plots[-1])
+    for plot in (*confusions, plots[-1]):
+        print(f"Wrote {plot}")
     if document["windows"]:
-        shown.append(output / "benchmark_windows.png")
-        plot_windows(document["windows"], f"{device}, {document['split']} split", shown[-1])
+        plots.append(output / "benchmark_windows.png")
+        plot_windows(document["windows"], f"{device}, {document['split']} split", plots[-1])
     if rows := document["groups"].get(device):
-        shown.append(output / "benchmark_groups.png")
-        plot_groups(rows, document["backends"][device], labels, f"{device}, {told}", shown[-1])
-    for picture in dict.fromkeys([*drawn, *shown]):
-        print(f"Wrote {picture}")
-    return shown
+        plots.append(output / "benchmark_groups.png")
+        plot_groups(rows, document["backends"][device], labels, f"{device}, {title}", plots[-1])
+    return plots
 
 
 def print_document(document: dict[str, Any]) -> None:
@@ -245,11 +243,11 @@ def print_document(document: dict[str, Any]) -> None:
     split, device = document["split"], document["device_backend"]
     threads = document["threads"]
     print_table(
-        f"Scores on the {split} split, times for a clip on {threads} thread(s)",
+        f"Scores on the {split} split, {threads} CPU thread(s)",
         by_backend(document["backends"]),
     )
     if document["windows"]:
-        print_table(f"{device}, as a listener hears", by_window(document["windows"]))
+        print_table(f"{device}, windows and segments of streams", by_input(document["windows"]))
     if rows := document["groups"].get(device):
         print_table(f"{device}, by group of speakers", by_group_briefly(rows))
 

@@ -1,8 +1,8 @@
-"""Time PyTorch, ONNX fp32 and ONNX int8 side by side on the same windows of speech.
+r"""Time PyTorch, ONNX fp32 and ONNX int8 on the same windows of speech.
 
-How long does a device think about one window? Each backend is timed from sound to
-probabilities, as a user runs it, on windows at their true length, in turn and after a warm-up.
-Prints medians and 95th percentiles, draws them, and the last line is one JSON document.
+Each backend is timed from samples to probabilities, as a user runs it, on
+windows without padding. Backends take turns, after a warm-up. Prints medians
+and 95th percentiles and writes a plot; the last line is one JSON document.
 
     pip install -e ".[train,export]"
     python benchmarks/latency.py
@@ -10,11 +10,13 @@ Prints medians and 95th percentiles, draws them, and the last line is one JSON d
         --data ../shared/crema-d
     python benchmarks/latency.py --all
 
-`--all` adds PyTorch in bf16, transformers' pipeline, with `--compile` also `torch.compile`, and
-PyTorch, ONNX fp32 and ONNX int8 of a model of HuBERT-base's shape. Its weights are random: those
-rows are of latency alone, and tell how many times faster than HuBERT-base in PyTorch each is.
+`--all` adds PyTorch in bf16, transformers' pipeline, and with `--compile`
+`torch.compile`; also PyTorch, ONNX fp32 and ONNX int8 of a model of
+HuBERT-base's shape with random weights, for the speed-up over HuBERT-base in
+PyTorch.
 
-The speech is the corpus's validation split, or the package's sample where there is no corpus.
+The speech is from the corpus's validation split, or the bundled sample if
+there is no corpus.
 """
 
 from __future__ import annotations
@@ -30,65 +32,62 @@ import emo_listen  # noqa: F401  First, since it turns telemetry off.
 # isort: split
 from tqdm import tqdm
 
-from benchmarks.common.backends import PYTORCH, Predictor, load_backends
-from benchmarks.common.command import add_arguments, run_benchmark
+from benchmarks.common.backends import PYTORCH, load_backends
+from benchmarks.common.command import run_benchmark
 from benchmarks.common.hubert_base import HUBERT_BASE, write_hubert_base
+from benchmarks.common.options import (
+    add_checkpoint_and_model,
+    add_folders,
+    add_threads,
+    add_timed_speech,
+    add_timed_windows,
+)
 from benchmarks.common.pytorch_backends import pytorch_backends
 from benchmarks.common.timing import interleave, machine, print_machine, summarise
 from benchmarks.plots.latency import plot_latency
-from benchmarks.scoring.accuracy_tables import print_table
 from export.checkpoint import PyTorchModel
-from export.speech import speech_windows
+from export.precision_scores import Predictor
+from export.speech import sample_inputs, speech_windows
+from export.tables import print_table
 from export.to_onnx import export
-from train.corpus.places import DATA_HELP, HOW_TO_GET
-from train.corpus.recordings import bundled_speech, speech_of
+from train.common.command import command_parser
+from train.corpus.places import HOW_TO_GET
+from train.corpus.recordings import speech_of
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_arguments(parser)
-    parser.add_argument("--data", help=f"corpus to take speech from ({DATA_HELP}, else the sample)")
-    parser.add_argument(
-        "--windows",
-        type=float,
-        nargs="+",
-        default=[1.0, 3.0, 5.0],
-        help="window lengths in seconds (default: 1 3 5)",
-    )
-    parser.add_argument(
-        "--threads", type=int, nargs="+", default=[1, 2], help="CPU threads (default: 1 2)"
-    )
-    parser.add_argument(
-        "--rounds", type=int, default=30, help="windows timed at each length (default: 30)"
-    )
+    """Parse the command line."""
+    parser = command_parser(__doc__)
+    add_checkpoint_and_model(parser)
+    add_folders(parser)
+    add_timed_speech(parser)
+    add_timed_windows(parser, rounds=30)
+    add_threads(parser)
     parser.add_argument(
         "--all",
         action="store_true",
-        help="more ways to run PyTorch, and a model of HuBERT-base's shape with random weights",
+        help="add other PyTorch backends, and a model of HuBERT-base's shape with random weights",
     )
     parser.add_argument(
         "--compile",
         action="store_true",
-        help="with --all, torch.compile too: a minute or more for each length of window",
+        help="with --all: add torch.compile, which takes a minute or more per window length",
     )
     return parser.parse_args(argv)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Time, print the table, draw the picture, and return what the JSON document says.
+    """Time, print the table, draw the plot, and return the JSON document.
 
     Raises:
         CorpusError: no such corpus, or it has no validation split.
         ModelError: a model cannot be loaded.
     """
     if args.data is None:
-        print(f"No corpus: the speech is the package's sample. To get one: {HOW_TO_GET}")
+        print(f"No corpus: using the bundled sample. To get one: {HOW_TO_GET}")
     rows: list[dict[str, Any]] = []
     speech = None
-    told = machine()
+    info = machine()
     large = TemporaryDirectory() if args.all else None
     for threads in args.threads:
         backends = load_backends(args.checkpoint, args.model, threads)
@@ -118,16 +117,14 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                     }
                 )
     add_speed_ups(rows)
-    args.output.mkdir(parents=True, exist_ok=True)
     plot_latency(rows, args.output / "latency.png")
-    print(f"Wrote {args.output / 'latency.png'}")
-    print_machine(told)
-    print_table("Time from sound to label, and how many times faster than PyTorch", table(rows))
+    print_machine(info)
+    print_table("Latency from samples to probabilities", table(rows))
     return {
         "benchmark": "latency",
         "speech": Path(args.data).name if args.data else "bundled sample",
         "rounds": args.rounds,
-        "machine": told,
+        "machine": info,
         "results": rows,
     }
 
@@ -135,7 +132,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 def more_predictors(
     checkpoint: Path | None, folder: Path, labels: list[str], threads: int, compiled: bool
 ) -> dict[str, Predictor]:
-    """Load more ways to run PyTorch, and a model of HuBERT-base's shape, exported into `folder`."""
+    """Load other PyTorch backends, and a model of HuBERT-base's shape, exported to `folder`."""
     predictors: dict[str, Predictor] = {}
     if checkpoint is not None:
         predictors |= pytorch_backends(checkpoint, compiled)
@@ -143,9 +140,7 @@ def more_predictors(
     if not model.is_dir():
         write_hubert_base(folder / "checkpoint", labels)
         reference = PyTorchModel.load(folder / "checkpoint")
-        speech = bundled_speech(reference.sampling_rate)
-        windows = speech_windows(speech, 3 * reference.sampling_rate, 2)
-        export(folder / "checkpoint", model, [reference.input_values(w) for w in windows])
+        export(folder / "checkpoint", model, sample_inputs(reference, 2))
     backends = load_backends(folder / "checkpoint", model, threads)
     return predictors | {
         f"{HUBERT_BASE}: {name}": predict for name, predict in backends.predictors.items()
@@ -153,24 +148,21 @@ def more_predictors(
 
 
 def add_speed_ups(rows: list[dict[str, Any]]) -> None:
-    """Add how many times faster each median is than the same model's in PyTorch, where timed.
-
-    And than HuBERT-base's in PyTorch, where that was timed.
-    """
+    """Add each median's speed-up over the same model, and HuBERT-base, in PyTorch, if timed."""
     medians = {(row["backend"], row["threads"], row["window_s"]): row["median_ms"] for row in rows}
     for row in rows:
-        where = row["threads"], row["window_s"]
+        setting = row["threads"], row["window_s"]
         large = f"{HUBERT_BASE}: {PYTORCH}"
         own = large if row["backend"].startswith(HUBERT_BASE) else PYTORCH
         for key, name in (("speed_up", own), ("speed_up_hubert_base", large)):
-            if (name, *where) in medians:
-                row[key] = round(medians[name, *where] / row["median_ms"], 2)
+            if (name, *setting) in medians:
+                row[key] = round(medians[name, *setting] / row["median_ms"], 2)
 
 
 def table(rows: list[dict[str, Any]]) -> list[list[str]]:
-    """Heading and rows for people: medians, 95th percentiles and speed-ups."""
-    heading = ["threads", "window (s)", "run by", "median (ms)", "p95 (ms)"]
-    heading += ["times PyTorch", f"times {HUBERT_BASE}"]
+    """Heading and rows: medians, 95th percentiles and speed-ups."""
+    heading = ["threads", "window (s)", "backend", "median (ms)", "p95 (ms)"]
+    heading += ["speed-up over PyTorch", f"over {HUBERT_BASE}"]
     return [
         heading,
         *(

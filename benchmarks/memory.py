@@ -1,8 +1,8 @@
-"""From the start of a process to the first label of a file, and the memory that it takes.
+"""Measure the time from process start to the first label, and peak memory.
 
-Each is a process of its own, started several times: `emo-listen` on a sound file, and, where there
-is a checkpoint, transformers' pipeline on the same file. Prints a table, and the last line is one
-JSON document.
+Several new processes each: `emo-listen` on an audio file, and, if there is a
+checkpoint, transformers' pipeline on the same file. Prints a table; the last
+line is one JSON document.
 
     python benchmarks/memory.py
     python benchmarks/memory.py --checkpoint runs/crema-d --model models/crema-d
@@ -22,11 +22,13 @@ import emo_listen  # noqa: F401  First, since it turns telemetry off.
 # isort: split
 import numpy as np
 
-from benchmarks.common.command import add_arguments, run_benchmark
+from benchmarks.common.command import run_benchmark
+from benchmarks.common.options import add_checkpoint_and_model
 from benchmarks.common.timing import machine, print_machine
-from benchmarks.scoring.accuracy_tables import print_table
 from emo_listen.errors import ModelError
 from emo_listen.samples import SAMPLE
+from export.tables import print_table
+from train.common.command import command_parser
 
 PEAK = (
     "; import pathlib, resource, sys; status = pathlib.Path('/proc/self/status'); "
@@ -34,9 +36,9 @@ PEAK = (
     "else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; "
     "print(peak, file=sys.stderr)"
 )
-"""Prints the most memory, in bytes, that this program had resident.
+"""Prints the process's peak resident memory in bytes.
 
-On Linux `ru_maxrss` also counts what the parent had when it started the process.
+On Linux `ru_maxrss` would include the parent's memory at the time of the fork.
 """
 
 RUNTIME = (
@@ -57,29 +59,27 @@ PIPELINE = (
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_arguments(parser)
-    parser.add_argument("--rounds", type=int, default=5, help="processes of each (default: 5)")
+    """Parse the command line."""
+    parser = command_parser(__doc__)
+    add_checkpoint_and_model(parser)
+    parser.add_argument("--rounds", type=int, default=5, help="processes of each kind (default: 5)")
     parser.add_argument(
-        "--file", type=Path, default=SAMPLE, help="sound file (default: the bundled sample)"
+        "--file", type=Path, default=SAMPLE, help="audio file (default: the bundled sample)"
     )
     return parser.parse_args(argv)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Start the processes in turn, print the table, and return what the JSON document says.
+    """Start the processes in turn, print the table, and return the JSON document.
 
     Raises:
-        ModelError: a process gave no label.
+        ModelError: a process failed.
     """
-    told = machine()
+    info = machine()
     commands: dict[str, tuple[str, ...]] = {"emo-listen": RUNTIME}
     if args.checkpoint is not None:
         commands["transformers.pipeline"] = PIPELINE
-    given = {
+    values = {
         "model": str(args.model),
         "checkpoint": str(args.checkpoint),
         "file": str(args.file),
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
     for _ in range(args.rounds):
         for name, command in commands.items():
-            found[name].append(start(name, [part.format(**given) for part in command]))
+            found[name].append(start(name, [part.format(**values) for part in command]))
     rows = []
     for name, pairs in found.items():
         seconds, megabytes = zip(*pairs, strict=True)
@@ -99,19 +99,19 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                 "peak_mb": round(max(megabytes), 1),
             }
         )
-    print_machine(told)
-    print_table("From the start of a process", table(rows))
-    return {"benchmark": "memory", "rounds": args.rounds, "machine": told, "results": rows}
+    print_machine(info)
+    print_table("Process start to first label", table(rows))
+    return {"benchmark": "memory", "rounds": args.rounds, "machine": info, "results": rows}
 
 
 def start(name: str, command: list[str]) -> tuple[float, float]:
-    """Run Python's `-c` with `command`.
+    """Run `python -c` with the arguments `command`.
 
     Returns:
-        Seconds to its first line, and the most memory that it had resident, in megabytes.
+        Seconds to its first line of output, and its peak resident memory in megabytes.
 
     Raises:
-        ModelError: it printed nothing.
+        ModelError: it failed or printed nothing.
     """
     begin = time.perf_counter()
     process = subprocess.Popen(
@@ -120,14 +120,14 @@ def start(name: str, command: list[str]) -> tuple[float, float]:
     assert process.stdout is not None
     line = process.stdout.readline()
     seconds = time.perf_counter() - begin
-    told = process.communicate()[1].decode(errors="replace").strip()
+    messages = process.communicate()[1].decode(errors="replace").strip()
     if not line or process.returncode:
-        raise ModelError(f"{name} gave no label: {told[-300:]}")
-    return seconds, int(told.splitlines()[-1]) / 1e6
+        raise ModelError(f"{name} failed: {messages[-300:]}")
+    return seconds, int(messages.splitlines()[-1]) / 1e6
 
 
 def table(rows: list[dict[str, Any]]) -> list[list[str]]:
-    """Heading and rows for people."""
+    """Heading and rows: a row for each kind of process."""
     return [
         ["process", "first label (s)", "slowest (s)", "peak memory (MB)"],
         *(

@@ -1,22 +1,23 @@
-"""Learn somebody's own recordings from the bundled checkpoint: how well, and in what time.
+"""Measure fine-tuning the bundled checkpoint on own recordings: accuracy and time.
 
-CREMA-D's test actors, whom the bundled model never heard, stand for that: 90 clips of three classes
-that are none of the model's. In folds by speaker, `train/finetune.py
-train/recipes/own_recordings.yaml` learns from some speakers, chooses its epoch on others, and is
-scored on those left. Beside it:
+CREMA-D's test actors, whom the bundled model was not trained on, represent own
+recordings: 90 clips of three new classes. In folds by speaker,
+`train/finetune.py train/recipes/own_recordings.yaml` trains on some speakers,
+chooses its epoch on others, and is scored on the rest. It is compared with:
 
-- the bundled model untrained, with the probabilities of each class's emotions summed. That can be
-  done only because these classes are made of its own.
+- the bundled model without training, summing the probabilities of each class's
+  emotions, which is possible only because these classes consist of its own.
 - chance.
-- on paper, HuBERT-base's recipe, `train/recipes/crema_d.yaml`: the time that training takes, times
-its multiply-accumulates over ours. Both are counted from the configs, for the same epochs.
+- HuBERT-base with its recipe, `train/recipes/crema_d.yaml`, as an estimate:
+  the measured training time, times the ratio of multiply-accumulates. Both are
+  counted from the configs, for the same epochs.
 
     pip install -e ".[train,export]"
     python benchmarks/own_recordings.py
     python benchmarks/own_recordings.py --split validation --recipe mine.yaml
 
-Choose nothing on the test actors: `--split validation` is for that. Intervals hold 95 % of the
-scores when whole speakers are drawn again. The last line is one JSON document.
+Choose recipes on `--split validation`, not on the test actors. Intervals (95
+%) are a bootstrap over speakers. The last line is one JSON document.
 """
 
 from __future__ import annotations
@@ -39,9 +40,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 from transformers import HubertConfig
 
-from benchmarks.common.command import add_folders, run_benchmark
+from benchmarks.common.command import run_benchmark
 from benchmarks.common.hubert_base import HUBERT_BASE
-from benchmarks.common.material import add_data
+from benchmarks.common.options import add_data, add_folders, add_split
 from benchmarks.common.own_clips import (
     CLASSES,
     EMOTIONS,
@@ -53,14 +54,14 @@ from benchmarks.common.own_clips import (
 from benchmarks.common.timing import machine, print_machine
 from benchmarks.common.training_cost import training_cost
 from benchmarks.plots.own_recordings import plot_own_recordings
-from benchmarks.scoring.accuracy_tables import cell, name_of, print_table
+from benchmarks.scoring.accuracy_tables import cell, name_of
 from benchmarks.scoring.figures import INTERVAL, figures, speaker_interval
 from emo_listen.errors import ModelError
 from export.checkpoint import PyTorchModel
-from train.corpus.long_recordings import over_windows
+from export.tables import print_table
+from train.common.command import command_parser
 from train.corpus.places import CLONE, need_corpus
 from train.corpus.recordings import Clip, check_labels, load_clips
-from train.corpus.splits import SPLITS
 from train.evaluation.calibration import Answers
 from train.trainer.base_model import BUNDLED, choose_base_model
 from train.trainer.finetune_options import parse_args as read_options
@@ -73,96 +74,87 @@ SHOWN = ("accuracy", INTERVAL, "uar", "uar_95", "fold_s")
 """Figures of the table."""
 
 HEADING = "## Own recordings"
-"""Of its section of the page of results."""
+"""Heading of the section in the results."""
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    """Parse the command line."""
+    parser = command_parser(__doc__)
     add_data(parser)
-    parser.add_argument(
-        "--split",
-        choices=SPLITS,
-        default="test",
-        help="whose clips (default: test; validation is for choosing a recipe)",
-    )
+    add_split(parser, default="test")
     parser.add_argument("--clips", type=int, default=90, help="number of clips (default: 90)")
     parser.add_argument("--folds", type=int, default=5, help="number of folds (default: 5)")
     parser.add_argument(
-        "--seed", type=int, default=0, help="of the choice of clips and folds (default: 0)"
+        "--seed", type=int, default=0, help="random seed for clips and folds (default: 0)"
     )
     parser.add_argument(
         "--recipe",
         type=Path,
         default=RECIPE,
-        help="options of train/finetune.py (default: train/recipes/own_recordings.yaml)",
+        help="recipe for train/finetune.py (default: train/recipes/own_recordings.yaml)",
     )
     parser.add_argument(
         "--base_model",
         default=BUNDLED,
-        help=f"checkpoint to start from (default: {BUNDLED}, the clone's)",
+        help=f"checkpoint to start from (default: {BUNDLED}, the bundled model's)",
     )
     add_folders(parser)
     return parser.parse_args(argv)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Train and score each fold, print the table, draw the picture, return the JSON document.
+    """Train and score each fold, print the table, draw the plot, and return the JSON document.
 
     Raises:
         CorpusError: no such corpus or split, or too few clips or speakers in it.
         ModelError: the base model cannot be loaded, or a training failed.
     """
-    told = machine()
+    info = machine()
     data = need_corpus(args.data)
     base_folder = Path(choose_base_model(args.base_model))
     base = PyTorchModel.load(base_folder)
     rate = base.sampling_rate
-    found = load_clips(data, args.split, rate, cache_dir=args.cache_dir)
-    clips = choose_clips(found, args.clips, args.seed)
-    check_labels([clip for clip in found if clip.label in EMOTIONS], base.labels)
+    corpus = load_clips(data, args.split, rate, cache_dir=args.cache_dir)
+    clips = choose_clips(corpus, args.clips, args.seed)
+    check_labels([clip for clip in corpus if clip.label in EMOTIONS], base.labels)
     folds = speaker_folds(clips, args.folds, args.seed)
-    given = predict(base, clips)
+    of_emotions = predict(base, clips)
     groups = [[base.labels.index(emotion) for emotion in CLASSES[name]] for name in CLASSES]
-    summed = np.stack([given[:, group].sum(axis=1) for group in groups], axis=1)
-    learnt, trained = np.zeros_like(summed), []
-    with tempfile.TemporaryDirectory() as place:
-        files = write_clips(clips, rate, Path(place))
+    summed = np.stack([of_emotions[:, group].sum(axis=1) for group in groups], axis=1)
+    fine_tuned, trained = np.zeros_like(summed), []
+    with tempfile.TemporaryDirectory() as workspace:
+        files = write_clips(clips, rate, Path(workspace))
         for number, test in enumerate(tqdm(folds, "training", unit="fold")):
-            folder = Path(place) / f"fold-{number}"
+            folder = Path(workspace) / f"fold-{number}"
             folder.mkdir()
             train = [i for i in range(len(clips)) if i not in test]
             table_file = folder / "clips.csv"
             write_training_table([clips[i] for i in train], [files[i] for i in train], table_file)
             fold = fine_tune(args.recipe, args.base_model, table_file, folder)
-            learnt[test] = predict(PyTorchModel.load(folder / "run"), [clips[i] for i in test])
-            right = learnt[test].argmax(axis=1) == classes_of(clips)[test]
+            fine_tuned[test] = predict(PyTorchModel.load(folder / "run"), [clips[i] for i in test])
+            right = fine_tuned[test].argmax(axis=1) == classes_of(clips)[test]
             trained.append({"clips": len(test), **fold, "accuracy": float(right.mean())})
     costs = compare_costs(args.recipe, base_folder, clips, rate)
-    more = costs["hubert_base"] / costs["own"] - 1
+    extra = costs["hubert_base"] / costs["own"] - 1
     seconds = float(np.median([fold["seconds"] for fold in trained]))
-    on_paper = float(np.median([f["seconds"] + f["training_s"] * more for f in trained]))
+    estimate = float(np.median([f["seconds"] + f["training_s"] * extra for f in trained]))
     chance = 1 / len(CLASSES)
     rows: list[dict[str, Any]] = [
-        {"model": "fine-tuned", **scores(learnt, clips), "fold_s": seconds},
-        {"model": "untrained, summed", **scores(summed, clips)},
+        {"model": "fine-tuned", **scores(fine_tuned, clips), "fold_s": seconds},
+        {"model": "not fine-tuned, summed", **scores(summed, clips)},
         {"model": "chance", "accuracy": chance, "uar": chance},
-        {"model": f"{HUBERT_BASE}, on paper", "fold_s": on_paper},
+        {"model": f"{HUBERT_BASE}, estimate", "fold_s": estimate},
     ]
-    args.output.mkdir(parents=True, exist_ok=True)
-    picture = args.output / "own_recordings.png"
-    plot_own_recordings(rows, picture)
-    print(f"Wrote {picture}")
-    print_machine(told)
+    plot_own_recordings(rows, args.output / "own_recordings.png")
+    print_machine(info)
     n_speakers = len({clip.speaker for clip in clips})
     print_table(
         f"{len(clips)} clips of {n_speakers} speakers ({Path(data).name}, {args.split} split), "
         f"{args.folds} folds by speaker",
         table(rows),
     )
-    document = {
+    print(cost_line(costs))
+    return {
         "benchmark": "own_recordings",
         "model": base_folder.name,
         "recipe": args.recipe.name,
@@ -172,20 +164,18 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "clips": len(clips),
         "speakers": n_speakers,
         "classes": CLASSES,
-        "machine": told,
+        "machine": info,
         "folds": trained,
         "gmac_a_clip": costs,
         "results": rows,
     }
-    print(cost_line(costs))
-    return document
 
 
 def fine_tune(recipe: Path, base_model: str, table_file: Path, folder: Path) -> dict[str, float]:
-    """Run `train/finetune.py` on the CPU, into `folder/run`, with no cache of earlier runs.
+    """Run `train/finetune.py` on the CPU, writing to `folder/run`, with an empty cache.
 
     Returns:
-        `seconds` of the command, and `training_s` of them that are the training's.
+        `seconds` of the command, and `training_s`, the part spent on training.
 
     Raises:
         ModelError: it failed.
@@ -206,11 +196,8 @@ def fine_tune(recipe: Path, base_model: str, table_file: Path, folder: Path) -> 
 
 
 def predict(model: PyTorchModel, clips: Sequence[Clip]) -> NDArray[np.float64]:
-    """Probabilities `(n_clips, n_classes)` that a model gives to whole clips."""
-    of_samples = over_windows(
-        lambda samples: model.probabilities(samples, 1.0), model.sampling_rate
-    )
-    return np.stack([of_samples(clip.samples) for clip in clips])
+    """Probabilities `(n_clips, n_classes)` of whole clips."""
+    return np.stack([model.mean_probabilities(clip.samples) for clip in clips])
 
 
 def classes_of(clips: Sequence[Clip]) -> NDArray[np.int64]:
@@ -230,11 +217,11 @@ def scores(probabilities: NDArray[np.float64], clips: Sequence[Clip]) -> dict[st
 def compare_costs(
     recipe: Path, base_folder: Path, clips: Sequence[Clip], rate: int
 ) -> dict[str, float]:
-    """Count the training of one clip of average length, by `recipe` and by HuBERT-base's.
+    """Count training on one clip of average length, with `recipe` and with HuBERT-base's.
 
     Returns:
-        `epochs`, those of `recipe`, and billions of multiply-accumulates in them: `own`;
-        `hubert_base`, whose frozen layers are run once; `hubert_base_from_sound`, each epoch.
+        `epochs` of `recipe`, and billions of multiply-accumulates for them: `own`; `hubert_base`,
+        running frozen layers once; `hubert_base_from_sound`, running them in each epoch.
     """
     seconds = float(np.mean([len(clip.samples) for clip in clips])) / rate
     own, args = read_options([str(recipe), "--data", "-"])
@@ -251,17 +238,17 @@ def compare_costs(
 
 
 def cost_line(costs: dict[str, float]) -> str:
-    """Tell what `compare_costs` found on one line."""
+    """Format the result of `compare_costs` as one line."""
     return (
         f"Training on a clip for {costs['epochs']:g} epochs takes {costs['own']:.0f} billion "
-        f"multiply-accumulates; {HUBERT_BASE}'s recipe {costs['hubert_base']:.0f}, or "
-        f"{costs['hubert_base_from_sound']:.0f} where its frozen layers are run in each epoch."
+        f"multiply-accumulates; {HUBERT_BASE}'s recipe takes {costs['hubert_base']:.0f}, or "
+        f"{costs['hubert_base_from_sound']:.0f} if its frozen layers are run in each epoch."
     )
 
 
 def table(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
     """Heading and rows: a row for each model."""
-    names = {"uar_95": "95 % interval", "fold_s": "seconds a fold"}
+    names = {"uar_95": "95 % interval", "fold_s": "seconds per fold"}
     lines = [["model", *(names.get(key) or name_of(key) for key in SHOWN)]]
     for row in rows:
         cells = [cell(key, row.get(key)) for key in SHOWN[:-1]]

@@ -1,16 +1,16 @@
-"""Tell whether the bundled model has become slower, against PyTorch on the same machine.
+"""Warn if the bundled model has become slower relative to PyTorch.
 
-Compares ratios, which differ less from machine to machine than times do, with those in
-`ratios.json`, and warns of each that fell below `TOLERATED` of it. CPU time is compared, on one
-thread, and of each the least of some rounds, so that other work on the machine hardly counts.
+Speed-ups vary less between machines than times do. They are compared with
+those in `ratios.json`, with a warning for each that is below 80 % of the
+committed one. Measured is CPU time on one thread, the minimum of several
+rounds, which is little affected by other work on the machine.
 
     python benchmarks/regression.py
-    python benchmarks/regression.py --write     # keep the ratios found as those to hold
+    python benchmarks/regression.py --write     # update ratios.json
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -24,28 +24,30 @@ import emo_listen  # noqa: F401  First, since it turns telemetry off.
 import torch
 
 from benchmarks.common.hubert_base import write_hubert_base, write_random
+from benchmarks.common.timing import Samples
 from emo_listen import EmotionModel
 from export.checkpoint import PyTorchModel
+from train.common.command import command_parser
 from train.corpus.recordings import bundled_speech
 
 RATIOS = Path(__file__).parent / "ratios.json"
 
 SECONDS = 3.0
-"""Length of the window that is timed, in seconds."""
+"""Length of the timed window in seconds."""
 
 ROUNDS = 4
-"""Calls of each, of which the fastest counts."""
+"""Calls of each model; the fastest counts."""
 
 TOLERATED = 0.8
-"""Share of a committed ratio below which a ratio is told as a regression."""
+"""Share of a committed ratio below which a ratio is a regression."""
 
 
 def measure() -> dict[str, float]:
-    """How many times less CPU time the bundled model takes than PyTorch, on one thread.
+    """Measure the speed-up of the bundled model over PyTorch in CPU time, on one thread.
 
     Returns:
-        `pytorch` (a model of its own shape) and `hubert_base` (one of HuBERT-base's shape), both
-        with random weights in fp32.
+        Speed-ups over `pytorch` (a model of the same shape) and `hubert_base` (one of HuBERT-base's
+        shape), both with random weights in fp32.
     """
     model = EmotionModel.load(threads=1)
     rate = model.sampling_rate
@@ -65,39 +67,41 @@ def measure() -> dict[str, float]:
         }
         for call in calls.values():
             call()
-        least = {name: min(_cpu_time(call) for _ in range(ROUNDS)) for name, call in calls.items()}
+        fastest = {
+            name: min(_cpu_time(call) for _ in range(ROUNDS)) for name, call in calls.items()
+        }
     finally:
         torch.set_num_threads(threads)
-    return {name: round(least[name] / least["emo-listen"], 2) for name in networks}
+    return {name: round(fastest[name] / fastest["emo-listen"], 2) for name in networks}
 
 
-def fallen(measured: dict[str, float], held: dict[str, float]) -> list[str]:
-    """Tell each ratio of `measured` that fell too far below that of `held`."""
+def regressions(measured: dict[str, float], committed: dict[str, float]) -> list[str]:
+    """Describe each ratio of `measured` that is too far below that of `committed`."""
     return [
-        f"the bundled model is {measured[name]:g} times faster than {name}, and was {ratio:g}"
-        for name, ratio in held.items()
+        f"the bundled model is {measured[name]:g} times as fast as {name}, down from {ratio:g}"
+        for name, ratio in committed.items()
         if measured[name] < TOLERATED * ratio
     ]
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run from the command line; return the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = command_parser(__doc__)
+    parser.add_argument(
+        "--write", action="store_true", help=f"update {RATIOS.name} with the measured ratios"
     )
-    parser.add_argument("--write", action="store_true", help=f"write {RATIOS.name}")
     args = parser.parse_args(argv)
     measured = measure()
     if args.write:
         RATIOS.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
-    for message in fallen(measured, json.loads(RATIOS.read_text(encoding="utf-8"))):
+    for message in regressions(measured, json.loads(RATIOS.read_text(encoding="utf-8"))):
         print(f"WARNING: {message}")
     print(json.dumps(measured))
     return 0
 
 
-def _call(network: PyTorchModel, samples: object) -> Callable[[], object]:
-    return lambda: network.logits(network.input_values(samples))  # type: ignore[arg-type]
+def _call(network: PyTorchModel, samples: Samples) -> Callable[[], object]:
+    return lambda: network.logits(network.input_values(samples))
 
 
 def _cpu_time(call: Callable[[], object]) -> float:

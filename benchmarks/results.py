@@ -1,14 +1,17 @@
-"""Run all benchmarks and write what they found to a page: `make bench`.
+r"""Run all benchmarks and write their results to a page: `make bench`.
 
-Each benchmark is run as its own command; its tables, taken from the JSON document that it ends
-with, and its pictures go to `benchmarks/results/<machine>.md` and the folder of that name.
+Each benchmark runs as a separate command. Its tables, from the JSON document
+in its last line, and its plots are written to
+`benchmarks/results/<machine>.md` and the folder of that name.
 
     python benchmarks/results.py
-    python benchmarks/results.py --checkpoint runs/mine --model models/mine --data recordings/
+    python benchmarks/results.py --checkpoint runs/mine --model models/mine \
+        --data recordings/
 
-Without a corpus speech is the package's sample and nothing is scored; without a checkpoint, as of
-another model than the bundled one, there is no PyTorch to compare with, but for HuBERT-base's
-shape, and no quantization.
+Without a corpus, speech is the bundled sample and nothing is scored. Without a
+checkpoint, PyTorch is compared in HuBERT-base's shape only, and no
+quantizations are compared; for the bundled model, the clone's checkpoint is
+the default.
 """
 
 from __future__ import annotations
@@ -37,42 +40,48 @@ from benchmarks import (
     streaming,
     unseen,
 )
-from benchmarks.common.command import add_arguments, run_benchmark, told_command
+from benchmarks.common.command import command_line, run_benchmark
 from benchmarks.common.hubert_base import HUBERT_BASE
-from benchmarks.common.material import EMO_DB, add_librispeech, add_noise
+from benchmarks.common.options import (
+    EMO_DB,
+    add_checkpoint_and_model,
+    add_data,
+    add_librispeech,
+    add_noise,
+)
 from benchmarks.common.timing import machine, machine_line, machine_warning
-from benchmarks.scoring.accuracy_tables import by_backend, markdown
+from benchmarks.scoring.accuracy_tables import by_backend
 from emo_listen.errors import EmoListenError
+from export.tables import markdown_table
+from train.common.command import command_parser
+from train.corpus.audio_cache import add_cache_dir
 from train.corpus.crema_d import crema_d_files
-from train.corpus.places import DATA_HELP
 
 FOLDER = Path(__file__).resolve().parent
 
 NOTES = {
-    "latency": f"From sound to probabilities. {HUBERT_BASE} is its shape with random weights: "
-    "its rows are of latency alone, and no accuracy is told of it.",
-    "accuracy": "Whole clips of validation speakers, each alone.",
-    "unseen": "Whole clips of EMO-DB. The bundled model was trained on them, so that its figures "
-    "are of nothing unseen: the README has those of its recipe without them. Baselines are of "
-    "clips that are not scored.",
-    "everyday": "Readers of LibriSpeech, validation: no emotion is acted, so that every label but "
-    "`neutral` and `uncertain` is false.",
-    "robustness": "Whole clips of validation speakers, degraded.",
-    "listening": "Conversations composed of validation clips: first five turns of six emotional, "
-    "then as conversations are, mostly ordinary speech. Delays are the 95th percentile.",
-    "quantization": "All made from one checkpoint, scored on whole clips of validation speakers. "
-    "`int8` is what the package runs; it is right on processors without VNNI too, as its weights "
-    "have 7 bits. Change is the largest of a probability, against fp32; then median times in ms, "
-    "`1 s x 2` being 1 s of sound on 2 threads.",
-    "own_recordings": "90 clips of test speakers with three classes that are none of the model's, "
-    "learned by `train/recipes/own_recordings.yaml` from its checkpoint. Untrained it is told by "
-    "the "
-    "emotions that each class is made of.",
-    "streaming": "CPU time of `emo_listen.listen`, which does not count what other processes do. "
-    "Many streams: each brings a window at the same instant, on as many workers as cores.",
-    "memory": "Each a process of its own.",
+    "latency": f"From samples to probabilities. {HUBERT_BASE} is a model of its shape with random "
+    "weights, timed for comparison only.",
+    "accuracy": "Whole clips of the validation split.",
+    "unseen": "Whole clips of EMO-DB. The bundled model was trained on EMO-DB, so these are not "
+    "results of an unseen corpus; the README has results of its recipe without EMO-DB. Clips of a "
+    "baseline are not scored.",
+    "everyday": "Readers of LibriSpeech, validation split. No emotion is acted, so every label "
+    "except `neutral` and `uncertain` is false.",
+    "robustness": "Whole clips of the validation split, degraded.",
+    "listening": f"Composed from clips of the validation split. {listening.TABLES_NOTE}",
+    "quantization": "All created from one checkpoint, scored on whole clips of the validation "
+    "split. The package uses `int8`, whose 7-bit weights are also exact on processors without "
+    "VNNI. Agreement of labels and largest change of a probability are relative to fp32. The "
+    "second table shows median times in ms; `1 s x 2` is a window of 1 s on 2 threads.",
+    "own_recordings": "90 clips of test speakers, in three classes that the model does not have, "
+    "fine-tuned from its checkpoint with `train/recipes/own_recordings.yaml`. Without fine-tuning, "
+    "the probabilities of each class's emotions are summed.",
+    "streaming": "CPU time of `emo_listen.listen`, without other processes. Simultaneous streams "
+    "each deliver a window at the same time, to as many workers as cores.",
+    "memory": "Each row is a separate process.",
 }
-"""What to know before reading each table."""
+"""Introduction of each section."""
 
 TITLES = {
     "unseen": unseen.HEADING,
@@ -81,72 +90,72 @@ TITLES = {
     "listening": listening.HEADING,
     "own_recordings": own_recordings.HEADING,
 }
-"""Headings, where the script's name is none."""
+"""Headings that differ from the script's name."""
 
 TRIED = (
     "one product for query, key and value, and onnxruntime's `MultiHeadAttention`: as fast at 3 s, "
-    "a little faster at 10 s, and no other runtime could read the graph",
+    "slightly faster at 10 s, but no other runtime can read the graph",
     "opsets 14, 17, 18 and 20: no difference",
-    "int8 of more windows in one call: the same CPU time for each, and other answers, as the "
-    "scales are then the batch's",
-    "keeping frames of the front end from window to window: its first layer normalises over the "
-    "window, so that each window has other frames, and it is a small part of the time",
-    "the `.ort` format: loads sooner and takes less memory, but is made for one kind of "
+    "batches of windows in int8: the same CPU time per window, but different results, as the "
+    "scales depend on the batch",
+    "reusing frames of the front end between windows: its first layer normalises over the window, "
+    "so each window has different frames, and the front end takes little of the time",
+    "the `.ort` format: loads faster and takes less memory, but is specific to one kind of "
     "processor, and no other tool reads it",
-    "no memory arena, no memory pattern: no less memory",
-    "no prepacking of weights: less memory, but slower",
-    "`torch.compile`: minutes to compile, little faster than PyTorch without",
+    "disabling the memory arena or memory pattern: no less memory",
+    "disabling prepacking of weights: less memory, but slower",
+    "`torch.compile`: minutes to compile, little faster than plain PyTorch",
 )
-"""What was measured and did not pay."""
+"""Measured without benefit."""
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_arguments(parser)
-    parser.add_argument("--data", help=f"corpus ({DATA_HELP}, else nothing is scored)")
+    """Parse the command line."""
+    parser = command_parser(__doc__)
+    add_checkpoint_and_model(parser)
+    add_cache_dir(parser)
+    add_data(parser)
     add_librispeech(parser)
     parser.add_argument("--emo_db", default=EMO_DB, help=f"EMO-DB (default: {EMO_DB})")
     add_noise(parser)
-    parser.set_defaults(output=FOLDER / "results")
     parser.add_argument(
-        "--rounds", type=int, default=12, help="windows timed at each length (default: 12)"
+        "--output",
+        type=Path,
+        default=FOLDER / "results",
+        help="folder for the page and the plots (default: benchmarks/results)",
     )
     parser.add_argument(
-        "--limit", type=int, default=300, help="clips that are scored (default: 300)"
+        "--rounds", type=int, default=12, help="windows to time at each length (default: 12)"
     )
+    parser.add_argument("--limit", type=int, default=300, help="clips to score (default: 300)")
     return parser.parse_args(argv)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Run all benchmarks, write the page, and return all of their JSON documents.
+    """Run all benchmarks, write the page, and return their JSON documents.
 
     Raises:
         EmoListenError: a benchmark failed; its message was printed.
     """
-    told = machine()
-    name = slug(told)
-    pictures = args.output / name
-    pictures.mkdir(parents=True, exist_ok=True)
+    info = machine()
+    name = slug(info)
+    plots = args.output / name
+    plots.mkdir(parents=True, exist_ok=True)
     begin = time.perf_counter()
     documents = {}
-    for script, options in commands(args, pictures).items():
+    for script, options in commands(args, plots).items():
         print(f"{script}: {' '.join(options)}", flush=True)
         documents[script] = run_script(script, options)
     minutes = (time.perf_counter() - begin) / 60
     page = args.output / f"{name}.md"
-    page.write_text(
-        "\n".join(page_lines(documents, told, pictures, minutes)) + "\n", encoding="utf-8"
-    )
+    page.write_text("\n".join(page_lines(documents, info, plots, minutes)) + "\n", encoding="utf-8")
     print(f"Wrote {page}")
-    return {"benchmark": "results", "machine": told, "minutes": minutes, **documents}
+    return {"benchmark": "results", "machine": info, "minutes": minutes, **documents}
 
 
-def commands(args: argparse.Namespace, pictures: Path) -> dict[str, list[str]]:
-    """Options of each benchmark that can be run with what was given."""
-    models = ["--model", str(args.model), "--output", str(pictures)]
+def commands(args: argparse.Namespace, plots: Path) -> dict[str, list[str]]:
+    """Return the options of each benchmark that the given models and corpora allow."""
+    models = ["--model", str(args.model), "--output", str(plots)]
     models += ["--cache_dir", str(args.cache_dir)]
     checkpoint = ["--checkpoint", str(args.checkpoint)] if args.checkpoint else []
     data = ["--data", args.data] if args.data else []
@@ -154,18 +163,18 @@ def commands(args: argparse.Namespace, pictures: Path) -> dict[str, list[str]]:
     found = {"latency": [*models, *checkpoint, *data, *rounds, "--all"]}
     if data:
         found["accuracy"] = [*models, *checkpoint, *data, *limit, "--windows"]
-    found |= of_voices(args, models)
+    found |= voice_commands(args, models)
     if data and checkpoint:
         found["quantization"] = [*checkpoint, *data, *limit, *models[2:]]
     if data and checkpoint and crema_d_files(Path(args.data)):
         found["own_recordings"] = ["--base_model", str(args.checkpoint), *data, *models[2:]]
     found["streaming"] = [*models, *data]
-    found["memory"] = [*models, *checkpoint]
+    found["memory"] = [*models[:2], *checkpoint]
     return found
 
 
-def of_voices(args: argparse.Namespace, models: list[str]) -> dict[str, list[str]]:
-    """Options of the benchmarks of ordinary and unknown voices whose corpora are there."""
+def voice_commands(args: argparse.Namespace, models: list[str]) -> dict[str, list[str]]:
+    """Return the options of benchmarks on other corpora, where those exist."""
     plain = ["--librispeech", args.librispeech, "--noise", str(args.noise)]
     found = {}
     if Path(args.emo_db).is_dir():
@@ -179,7 +188,7 @@ def of_voices(args: argparse.Namespace, models: list[str]) -> dict[str, list[str
 
 
 def run_script(script: str, options: list[str]) -> dict[str, Any]:
-    """Run `benchmarks/<script>.py`, and return the JSON document that is its last line.
+    """Run `benchmarks/<script>.py` and return the JSON document in its last line.
 
     Raises:
         EmoListenError: it failed.
@@ -191,13 +200,14 @@ def run_script(script: str, options: list[str]) -> dict[str, Any]:
         raise EmoListenError(f"{script}.py failed; its message is above")
     *lines, document = done.stdout.splitlines()
     print("\n".join(lines), flush=True)
-    return json.loads(document)
+    result: dict[str, Any] = json.loads(document)
+    return result
 
 
 def page_lines(
-    documents: dict[str, Any], told: dict[str, Any], pictures: Path, minutes: float
+    documents: dict[str, Any], info: dict[str, Any], plots: Path, minutes: float
 ) -> list[str]:
-    """Lines of Markdown of the page."""
+    """Return the page's lines of Markdown."""
     tables: dict[str, Callable[[dict[str, Any]], list[list[list[str]]]]] = {
         "latency": lambda found: [latency.table(found["results"])],
         "accuracy": lambda found: [by_backend(found["backends"])],
@@ -230,32 +240,32 @@ def page_lines(
         "streaming": ["stream_cost.png"],
     }
     lines = [
-        f"# Benchmarks on {told['processor']}, {told['cores']} cores",
+        f"# Benchmarks on {info['processor']}, {info['cores']} cores",
         "",
-        f"{machine_line(told)}. Taken in {minutes:.0f} minutes by",
+        f"{machine_line(info)}. Measured in {minutes:.0f} minutes with",
         "",
         "```",
-        told_command(),
+        command_line(),
         "```",
     ]
-    if warning := machine_warning(told):
+    if warning := machine_warning(info):
         lines += ["", warning]
     for script, document in documents.items():
         lines += ["", TITLES.get(script, f"## {script.capitalize()}"), "", NOTES[script]]
         for table in tables[script](document):
-            lines += ["", *markdown(table)]
+            lines += ["", *markdown_table(table)]
         if script == "streaming":
-            lines += ["", streaming.keep_up_line(document["many"])]
+            lines += ["", streaming.real_time_line(document["many"])]
         if script == "own_recordings":
             lines += ["", own_recordings.cost_line(document["gmac_a_clip"])]
-        for picture in shown.get(script, []):
-            lines += ["", f"![]({pictures.name}/{picture})"]
-    return [*lines, "", "## Tried, and did not pay", "", *(f"- {line}" for line in TRIED)]
+        for plot in shown.get(script, []):
+            lines += ["", f"![]({plots.name}/{plot})"]
+    return [*lines, "", "## Tried without benefit", "", *(f"- {line}" for line in TRIED)]
 
 
-def slug(told: dict[str, Any]) -> str:
-    """Name of the machine that a file may have."""
-    return re.sub(r"[^a-z0-9]+", "-", f"{told['processor']}-{told['cores']}-cores".lower())
+def slug(info: dict[str, Any]) -> str:
+    """Return a file name for the machine."""
+    return re.sub(r"[^a-z0-9]+", "-", f"{info['processor']}-{info['cores']}-cores".lower())
 
 
 if __name__ == "__main__":

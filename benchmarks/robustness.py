@@ -1,17 +1,16 @@
-"""Measure how well a model tells emotions through lines, in rooms, in noise and among voices.
+"""Score a model on speech degraded by lines, rooms, noise and other voices.
 
-Every clip is degraded in each way of `degradations.py`, the same for every model, and told whole.
-Where the model takes a baseline, it is also judged relative to one of 5 neutral clips of the same
-speaker, degraded alike and not scored. Intervals hold 95 % of the figures when whole speakers are
-drawn again.
+Every whole clip is degraded in each way of `degradations.py`, the same for
+every model. If the model supports baselines, it is also scored relative to one
+of 5 neutral clips of the same speaker, equally degraded, which are not scored.
+Intervals (95 %) are a bootstrap over speakers.
 
     pip install -e ".[train,export]"
-    python benchmarks/robustness.py --data ../shared/crema-d --split validation
+    python benchmarks/robustness.py --data ../shared/crema-d
     python benchmarks/robustness.py --limit 120 --no-curves
 
-Curves tell the accuracy against the level of babble and noise, and against the cut-off of high-pass
-and low-pass filters. The last line is one JSON document. The test split is for the final figures:
-choose on validation.
+Curves show the accuracy against the level of babble and noise, and the cut-off
+of high-pass and low-pass filters. The last line is one JSON document.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ import emo_listen  # noqa: F401  First, since it turns telemetry off.
 # isort: split
 import numpy as np
 
-from benchmarks.common.command import add_model, run_benchmark
+from benchmarks.common.command import run_benchmark
 from benchmarks.common.degradations import (
     BY_SPEAKER,
     Degrade,
@@ -38,103 +37,97 @@ from benchmarks.common.degradations import (
     noises,
     standard,
 )
-from benchmarks.common.material import (
+from benchmarks.common.material import noise_recordings, ordinary_recordings
+from benchmarks.common.options import (
     add_data,
+    add_folders,
     add_librispeech,
+    add_limit,
+    add_model,
     add_noise,
     add_split,
-    noise_recordings,
-    plain_recordings,
 )
 from benchmarks.common.timing import machine, print_machine
 from benchmarks.plots.robustness import plot_curves, plot_robustness
-from benchmarks.scoring.accuracy_tables import cell, print_table
+from benchmarks.scoring.accuracy_tables import cell
 from benchmarks.scoring.card import add_write_card, check_card, write_card
 from benchmarks.scoring.enrolment import answers_of, answers_with_baselines, enrol, outputs_of
 from benchmarks.scoring.figures import INTERVAL, figures, neutral_errors, speaker_interval
 from emo_listen import EmotionModel
+from export.tables import markdown_table, print_table
+from train.common.command import command_parser
 from train.corpus.places import need_corpus
 from train.corpus.recordings import Clip, check_labels, load_clips
 
 ENROLLED = 5
-"""Neutral clips of which a baseline is made, about 12 s."""
+"""Neutral clips of a baseline, about 12 s."""
 
 CLEAN = "clean"
 
 SNRS = (20, 15, 10, 5, 0, -5)
-"""dB of speech over babble or noise, of the curves."""
+"""Signal-to-noise ratios of the curves, in dB."""
 
 HIGH_PASS = (50, 100, 200, 300, 400, 600, 800)
-"""Hz, of the curve."""
+"""Cut-off frequencies of the curve, in Hz."""
 
 LOW_PASS = (1000, 1500, 2000, 3400, 5000, 7000)
-"""Hz, of the curve."""
+"""Cut-off frequencies of the curve, in Hz."""
 
-
-HEADING = "## Lines, rooms, noise"
-"""Of its section of the card."""
+HEADING = "## Degraded speech"
+"""Heading of the section in the model card."""
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    """Parse the command line."""
+    parser = command_parser(__doc__)
     add_model(parser)
+    add_folders(parser)
     add_data(parser)
     add_librispeech(parser)
     add_noise(parser)
     add_split(parser)
-    parser.add_argument(
-        "--limit", type=int, help="take about this many clips, equally many of each class"
-    )
+    add_limit(parser)
     parser.add_argument(
         "--curves",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="measure the curves, too (default: yes)",
+        help="also measure the curves (default: yes)",
     )
     add_write_card(parser)
     return parser.parse_args(argv)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Degrade, score, print the table, draw the pictures, return the JSON document.
+    """Degrade, score, print the table, draw the plots, and return the JSON document.
 
     Raises:
         CorpusError: no such corpus, split or noise, or classes that the model does not know.
-        ModelError: the model cannot be loaded, or has no card to write into.
+        ModelError: the model cannot be loaded, or has no card to write to.
     """
     check_card(args)
     args.data = need_corpus(args.data)
-    told = machine()
+    info = machine()
     model = EmotionModel.load(args.model)
     rate = model.sampling_rate
     clips = load_clips(args.data, args.split, rate, args.limit, args.cache_dir)
     check_labels(clips, model.labels)
     noise = noise_recordings(args.noise, rate)
-    speech = plain_recordings(args.librispeech, args.split, rate, args.cache_dir)
+    speech = ordinary_recordings(args.librispeech, args.split, rate, args.cache_dir)
     rows = [
         {"degradation": name, **score(model, clips, name, degrade)}
         for name, degrade in standard(rate, noise, speech).items()
     ]
     curves: dict[str, list[dict[str, Any]]] = {}
     if args.curves:
+        settings: dict[str, dict[int, Degrade]] = {
+            "babble": {snr: babble(speech, snr) for snr in SNRS},
+            "noise": {snr: noises(noise, snr) for snr in SNRS},
+            "high-pass": {cutoff: high_pass(rate, cutoff) for cutoff in HIGH_PASS},
+            "low-pass": {cutoff: low_pass(rate, cutoff) for cutoff in LOW_PASS},
+        }
         curves = {
-            "babble": [
-                {"x": snr, **score(model, clips, "babble", babble(speech, snr))} for snr in SNRS
-            ],
-            "noise": [
-                {"x": snr, **score(model, clips, "noise", noises(noise, snr))} for snr in SNRS
-            ],
-            "high-pass": [
-                {"x": cutoff, **score(model, clips, "high-pass", high_pass(rate, cutoff))}
-                for cutoff in HIGH_PASS
-            ],
-            "low-pass": [
-                {"x": cutoff, **score(model, clips, "low-pass", low_pass(rate, cutoff))}
-                for cutoff in LOW_PASS
-            ],
+            name: [{"x": x, **score(model, clips, name, degrade)} for x, degrade in curve.items()]
+            for name, curve in settings.items()
         }
     document = {
         "benchmark": "robustness",
@@ -143,36 +136,38 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "split": args.split,
         "clips": len(clips),
         "enrolled": ENROLLED,
-        "machine": told,
+        "machine": info,
         "results": rows,
         "curves": curves,
     }
-    args.output.mkdir(parents=True, exist_ok=True)
-    pictures = [args.output / "robustness.png"]
-    plot_robustness(rows, pictures[0])
+    plots = [args.output / "robustness.png"]
+    plot_robustness(rows, plots[0])
     if curves:
-        pictures.append(args.output / "robustness_curves.png")
-        plot_curves(curves, rows[0], pictures[1])
-    for picture in pictures:
-        print(f"Wrote {picture}")
-    print_machine(told)
+        plots.append(args.output / "robustness_curves.png")
+        plot_curves(curves, rows[0], plots[1])
+    print_machine(info)
     print_table(f"Whole clips of the {args.split} split", table(rows))
     if args.write_card:
-        told_data = f"{len(clips)} whole clips of the {args.split} split of {document['data']}"
-        write_card(args.model, HEADING, f"{told_data}, degraded.", [table(rows)], pictures)
+        write_card(
+            args.model,
+            HEADING,
+            f"{len(clips)} whole clips of the {args.split} split of {document['data']}, degraded.",
+            markdown_table(table(rows)),
+            plots,
+        )
     if model.head is None:
-        print(f"No figures with a baseline: {model.name} takes none.")
+        print(f"No figures with a baseline: {model.name} does not support baselines.")
     return document
 
 
 def score(
     model: EmotionModel, clips: Sequence[Clip], name: str, degrade: Degrade
 ) -> dict[str, Any]:
-    """Score degraded clips, and where the model takes a baseline those that are judged with one.
+    """Score degraded clips without a baseline, and with one if the model supports it.
 
     Returns:
-        `no_baseline`, and `baseline` where the model takes one and speakers have neutral clips:
-        what `figures.figures` and `figures.neutral_errors` give, and `uar_95`.
+        `no_baseline`, and `baseline` if the model supports it and speakers have neutral clips: the
+        results of `figures.figures` and `figures.neutral_errors`, and `uar_95`.
     """
     degraded = degrade_all(clips, name, degrade)
     outputs = outputs_of(model, degraded, name)
@@ -212,7 +207,7 @@ def degrade_all(clips: Sequence[Clip], name: str, degrade: Degrade) -> list[Clip
 def table(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
     """Heading and rows: a row for each degradation."""
     ways = [way for way in ("no_baseline", "baseline") if way in rows[0]]
-    names = {"no_baseline": "", "baseline": f", {ENROLLED} clips as baseline"}
+    names = {"no_baseline": "", "baseline": f" (baseline of {ENROLLED} clips)"}
     heading = ["degradation"]
     for way in ways:
         heading += [f"{figure}{names[way]}" for figure in ("accuracy", "95 % interval", "UAR")]

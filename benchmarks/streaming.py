@@ -1,10 +1,11 @@
-"""What does listening cost? CPU time for a second of sound, and how many streams keep up.
+"""Measure the CPU cost of listening, and how many streams run in real time.
 
-The engine that `emo-listen` runs (`emo_listen.listen` on a `PcmStream`) hears a minute of speech
-and a minute of silence, at several hops. CPU time is told as a share of a core and does not count
-what other processes do. Then many streams share one model: every stream brings a window at the same
-instant, and as many workers as there are cores hear them, one window at a time or in batches of
-equal length. Prints tables, draws the cost, and the last line is one JSON document.
+The engine of `emo-listen` (`emo_listen.listen` on a `PcmStream`) processes a
+minute of speech and a minute of silence, at several hops. CPU time is given as
+a share of one core, and excludes other processes. Then many streams share one
+model: every stream delivers a window at the same time, and as many workers as
+cores process them, one window at a time or in batches of equal length. Prints
+tables and writes a plot; the last line is one JSON document.
 
     python benchmarks/streaming.py
     python benchmarks/streaming.py --data ../shared/crema-d --model models/crema-d
@@ -27,46 +28,55 @@ import emo_listen  # noqa: F401  First, since it turns telemetry off.
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.common.command import add_arguments, run_benchmark
+from benchmarks.common.command import run_benchmark
+from benchmarks.common.options import add_folders, add_model, add_timed_speech
 from benchmarks.common.timing import Samples, machine, print_machine
 from benchmarks.plots.latency import plot_stream_cost
-from benchmarks.scoring.accuracy_tables import print_table
 from emo_listen import EmotionModel, listen
 from emo_listen.model import normalize
 from emo_listen.sources.pcm_stream import PcmStream
 from export.graph import open_graph
 from export.speech import speech_windows
-from train.corpus.places import DATA_HELP
+from export.tables import print_table
+from train.common.command import command_parser
 from train.corpus.recordings import speech_of
 
 BLOCK = 0.1
-"""Length of the blocks that a stream comes in, in seconds."""
+"""Length of a stream's blocks in seconds."""
 
 WINDOWS_PER_LOAD = 64
-"""Fewest windows that are timed for each number of streams."""
+"""Fewest windows to time for each number of streams."""
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_arguments(parser)
-    parser.add_argument("--data", help=f"corpus to take speech from ({DATA_HELP}, else the sample)")
+    """Parse the command line."""
+    parser = command_parser(__doc__)
+    add_model(parser)
+    add_folders(parser)
+    add_timed_speech(parser)
     parser.add_argument(
-        "--hops", type=float, nargs="+", default=[0.25, 0.5, 1.0], help="in seconds"
+        "--hops",
+        type=float,
+        nargs="+",
+        default=[0.25, 0.5, 1.0],
+        metavar="SECONDS",
+        help="time between two windows (default: 0.25 0.5 1)",
     )
     parser.add_argument(
-        "--seconds", type=float, default=60.0, help="length of each stream (default: 60)"
+        "--seconds", type=float, default=60.0, help="length of each stream in seconds (default: 60)"
     )
     parser.add_argument(
-        "--streams", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32, 64], help="at once"
+        "--streams",
+        type=int,
+        nargs="+",
+        default=[1, 2, 4, 8, 16, 32, 64],
+        help="numbers of simultaneous streams (default: 1 2 4 8 16 32 64)",
     )
     return parser.parse_args(argv)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Measure, print the tables, draw the picture, and return what the JSON document says.
+    """Measure, print the tables, draw the plot, and return the JSON document.
 
     Raises:
         CorpusError: no such corpus, or it has no validation split.
@@ -75,7 +85,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     model = EmotionModel.load(args.model)
     rate = model.sampling_rate
     speech = speech_of(args.data, rate, args.cache_dir)
-    told = machine()
+    info = machine()
     length = round(args.seconds * rate)
     sounds = {"speech": np.resize(speech, length), "silence": np.zeros(length, np.float32)}
     cost = [
@@ -89,17 +99,15 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         for streams in tqdm(args.streams, desc="many streams", unit="load")
         for batch in dict.fromkeys([1, min(streams, 8)])
     ]
-    args.output.mkdir(parents=True, exist_ok=True)
     plot_stream_cost(cost, args.output / "stream_cost.png")
-    print(f"Wrote {args.output / 'stream_cost.png'}")
-    print_machine(told)
-    print_table("A second of sound", cost_table(cost))
-    print_table(f"Many streams, a window each {hop:g} s of each", many_table(many))
-    print(keep_up_line(many))
+    print_machine(info)
+    print_table("CPU cost of one stream", cost_table(cost))
+    print_table(f"Simultaneous streams, a window every {hop:g} s", many_table(many))
+    print(real_time_line(many))
     return {
         "benchmark": "streaming",
         "speech": Path(args.data).name if args.data else "bundled sample",
-        "machine": told,
+        "machine": info,
         "window_s": model.settings.window,
         "cost": cost,
         "many": many,
@@ -107,10 +115,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def stream_cost(model: EmotionModel, samples: Samples, hop: float) -> dict[str, Any]:
-    """CPU time that listening to `samples` `(n_samples,)` takes, as a share of their length.
+    """Measure the CPU time of listening to `samples` `(n_samples,)`.
 
     Returns:
-        `percent_of_core`, and how many `events` came of it.
+        `percent_of_core`: CPU time over the stream's length, in percent; and the number of
+        `events`.
     """
     pcm = io.BytesIO((samples * 32767).astype("<i2").tobytes())
     source = _InBlocks(pcm, model.sampling_rate)
@@ -126,53 +135,53 @@ def stream_cost(model: EmotionModel, samples: Samples, hop: float) -> dict[str, 
 def many_streams(
     model: EmotionModel, speech: Samples, streams: int, hop: float, batch: int
 ) -> dict[str, Any]:
-    """Time windows that `streams` streams bring at the same instant, until all are heard.
+    """Time windows that `streams` streams deliver at the same time.
 
     Args:
-        model: that all share.
-        speech: to cut windows from, `(n_samples,)`.
-        streams: how many.
+        model: shared by all streams.
+        speech: `(n_samples,)`, to cut windows from.
+        streams: number of streams.
         hop: time between two windows of a stream, in seconds.
-        batch: windows in one call of the network; 1 is what the package does.
+        batch: windows in one call of the network; the package uses 1.
 
     Returns:
-        Median and largest `*_ms` from that instant to a label, `windows_per_s`, `real_time` (how
-        many times faster than the sound comes; above 1 it keeps up), and `largest_change` of a
-        logit by batching, since the scales of int8 are then a batch's.
+        Median and largest latency (`median_ms`, `largest_ms`), `windows_per_s`, `real_time` (speed
+        relative to real time; 1 or more keeps up), and `largest_change` of a logit by batching, as
+        int8 scales then depend on the batch.
     """
     length = round(model.settings.window * model.sampling_rate)
     windows = [normalize(w) for w in speech_windows(speech, length, streams)]
     batches = [np.stack(windows[i : i + batch]) for i in range(0, streams, batch)]
     session = open_graph(model.file)
 
-    def hear(values: Samples) -> tuple[float, np.ndarray]:
+    def predict(values: Samples) -> tuple[float, Samples]:
         logits = session.run(["logits"], {"input_values": values})[0]
         return time.perf_counter(), logits
 
-    alone = np.concatenate([hear(window[None])[1] for window in windows])
+    alone = np.concatenate([predict(window[None])[1] for window in windows])
     waits: list[float] = []
-    heard = alone
+    batched = alone
     begin = time.perf_counter()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for _ in range(-(-WINDOWS_PER_LOAD // streams)):
             start = time.perf_counter()
-            answers = list(pool.map(hear, batches))
-            waits += [end - start for end, logits in answers for _ in logits]
-            heard = np.concatenate([logits for _, logits in answers])
+            results = list(pool.map(predict, batches))
+            waits += [end - start for end, logits in results for _ in logits]
+            batched = np.concatenate([logits for _, logits in results])
     per_second = len(waits) / (time.perf_counter() - begin)
     return {
         "median_ms": round(float(np.median(waits)) * 1e3, 1),
         "largest_ms": round(max(waits) * 1e3, 1),
         "windows_per_s": round(per_second, 1),
         "real_time": round(per_second * hop / streams, 2),
-        "largest_change": round(float(np.abs(heard - alone).max()), 4),
+        "largest_change": round(float(np.abs(batched - alone).max()), 4),
     }
 
 
 def cost_table(rows: list[dict[str, Any]]) -> list[list[str]]:
-    """Heading and rows on the cost of a stream."""
+    """Heading and rows: the CPU cost of one stream."""
     return [
-        ["sound", "hop (s)", "% of a core", "events"],
+        ["sound", "hop (s)", "CPU (% of one core)", "events"],
         *(
             [row["sound"], f"{row['hop_s']:g}", f"{row['percent_of_core']:.1f}", str(row["events"])]
             for row in rows
@@ -181,24 +190,24 @@ def cost_table(rows: list[dict[str, Any]]) -> list[list[str]]:
 
 
 def many_table(rows: list[dict[str, Any]]) -> list[list[str]]:
-    """Heading and rows on many streams."""
+    """Heading and rows: simultaneous streams."""
     keys = ("median_ms", "largest_ms", "windows_per_s", "real_time", "largest_change")
     heading = ["streams", "batch", "median (ms)", "largest (ms)", "windows/s"]
-    heading += ["times real time", "largest change of a logit"]
+    heading += ["times real time", "largest logit change"]
     return [
         heading,
         *([str(row["streams"]), str(row["batch"]), *(str(row[k]) for k in keys)] for row in rows),
     ]
 
 
-def keep_up_line(rows: list[dict[str, Any]]) -> str:
-    """Tell how many streams keep up with real time, of the numbers that were measured."""
+def real_time_line(rows: list[dict[str, Any]]) -> str:
+    """State the largest measured number of streams that run in real time."""
     streams = [row["streams"] for row in rows if row["real_time"] >= 1]
-    return f"{max(streams, default=0)} streams at once keep up with real time."
+    return f"{max(streams, default=0)} simultaneous streams run in real time."
 
 
 class _InBlocks(PcmStream):
-    """PCM that comes in short blocks, as from a device."""
+    """PCM in short blocks, as from a device."""
 
     def __init__(self, pcm: io.BytesIO, sampling_rate: int) -> None:
         block = 2 * round(BLOCK * sampling_rate)

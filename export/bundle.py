@@ -1,17 +1,18 @@
 """Copy a model folder into the package, without its fp32 graph.
 
-To keep the package small, everything but the fp32 graph is taken from a folder that
-`export/to_onnx.py` wrote and `train/calibrate.py` and `benchmarks/accuracy.py` completed.
+To keep the package small, everything but the fp32 graph is taken from a folder
+that `export/to_onnx.py` wrote and `train/calibrate.py` and
+`benchmarks/accuracy.py` completed.
 
     python export/bundle.py runs/hubert-compact
     python export/bundle.py runs/hubert-compact --checkpoint runs/packed
 
-With `--checkpoint`, the packed checkpoint it was exported from is copied into the clone, too.
+With `--checkpoint`, the packed checkpoint it was exported from is copied into
+the clone, too.
 """
 
 from __future__ import annotations
 
-import argparse
 import re
 import shutil
 import sys
@@ -23,17 +24,15 @@ from emo_listen.errors import ModelError
 from emo_listen.model import BUNDLED_MODEL
 from emo_listen.model_folder.network import FP32, INT8
 from emo_listen.model_settings import ModelSettings, file_sha256
+from export.onnx_card import HEADING
 from train.backbones.load import WEIGHT_FILES
-from train.common.command import exits_with_code
+from train.common.command import command_parser, exits_with_code
 from train.corpus.places import BUNDLED_CHECKPOINT
 
 WEIGHTS = WEIGHT_FILES[0]
 
-HEADING = "## ONNX"
-"""Section of the model card that `to_onnx.py` writes."""
-
 NOTE = f"The package contains only `{INT8}`. The commands above create both graphs."
-"""Added to the section."""
+"""Added to the card's section on ONNX."""
 
 LARGEST = 25_000_000
 """Largest size of the int8 graph in bytes, so that the package stays a small download."""
@@ -117,7 +116,7 @@ def bundle_checkpoint(checkpoint: Path, folder: Path, target: Path) -> None:
 @exits_with_code
 def main(argv: list[str] | None = None) -> None:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = command_parser(__doc__)
     parser.add_argument("folder", type=Path, help="model folder written by export/to_onnx.py")
     parser.add_argument(
         "--target", type=Path, default=BUNDLED_MODEL, help="default: the bundled model's folder"

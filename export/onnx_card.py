@@ -13,6 +13,7 @@ from train.report.model_card import with_last_section
 
 CARD = "README.md"
 HEADING = "## ONNX"
+"""Heading of the section on the graphs."""
 
 
 def extend_model_card(checkpoint: Path, folder: Path, settings: ModelSettings) -> None:

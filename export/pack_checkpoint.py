@@ -1,8 +1,9 @@
 """Pack a training run's checkpoint for the clone, at half the size.
 
-Weights of linear layers, nearly all of a model, are stored in fp16. The rest stays fp32, since the
-front end has values that fp16 cannot represent. Loading gives fp32 throughout. Export the packed
-checkpoint rather than the run's, so that the clone's checkpoint matches the package's ONNX model:
+Weights of linear layers, nearly all of a model, are stored in fp16. The rest
+stays fp32, since the front end has values that fp16 cannot represent. Loading
+gives fp32 throughout. Export the packed checkpoint rather than the run's, so
+that the clone's checkpoint matches the package's ONNX model:
 
     python export/pack_checkpoint.py runs/crema-d-compact --output runs/packed
     python export/to_onnx.py runs/packed --output runs/hubert-compact
@@ -11,7 +12,6 @@ checkpoint rather than the run's, so that the clone's checkpoint matches the pac
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import sys
@@ -29,7 +29,7 @@ from emo_listen.model_settings import ModelSettings
 from export.checkpoint import NEEDED_FILES, PyTorchModel
 from export.speech import sample_inputs
 from train.backbones.load import WEIGHT_FILES
-from train.common.command import exits_with_code
+from train.common.command import command_parser, exits_with_code
 
 WEIGHTS = WEIGHT_FILES[0]
 
@@ -91,9 +91,7 @@ def largest_difference(before: PyTorchModel, after: PyTorchModel) -> float:
 @exits_with_code
 def main(argv: list[str] | None = None) -> None:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("run", type=Path, help="folder written by train/finetune.py")
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     args = parser.parse_args(argv)

@@ -1,16 +1,17 @@
-"""Export a fine-tuned checkpoint to ONNX, in fp32 and int8, and verify both.
+r"""Export a fine-tuned checkpoint to ONNX, in fp32 and int8, and verify both.
 
 This writes the model folder that `emo-listen --model`, Optimum's
-`ORTModelForAudioClassification` and transformers.js load: the hub's layout, with
-`onnx/model.onnx`, `onnx/model_quantized.onnx` and `emo_listen.json`. Before
-anything is written, both graphs are compared with PyTorch on windows of real
-speech. If there is a corpus, PyTorch and both graphs are scored on its validation
-split. Without a checkpoint, it exports the bundled model's own and compares the
-result with the bundled graphs.
+`ORTModelForAudioClassification` and transformers.js load: the hub's layout,
+with `onnx/model.onnx`, `onnx/model_quantized.onnx` and `emo_listen.json`.
+Before anything is written, both graphs are compared with PyTorch on windows of
+real speech. If there is a corpus, PyTorch and both graphs are scored on its
+validation split. Without a checkpoint, it exports the bundled model's own and
+compares the result with the bundled graphs.
 
     pip install -e ".[train,export]"
     python export/to_onnx.py
-    python export/to_onnx.py runs/crema-d --output models/crema-d --data ../shared/crema-d
+    python export/to_onnx.py runs/crema-d --output models/crema-d \
+        --data ../shared/crema-d
     emo-listen --model models/crema-d --device talk.flac
 
 The exit code is 2 if the fp32 graph differs from the checkpoint (nothing is
@@ -59,7 +60,7 @@ from export.sensitivity import SENSITIVE, sensitive_products
 from export.speech import sample_inputs
 from export.tables import print_table
 from train.backbones.load import WEIGHT_FILES
-from train.common.command import exits_with_code
+from train.common.command import command_parser, exits_with_code
 from train.corpus.audio_cache import add_cache_dir
 from train.corpus.clip_table import add_columns, columns_of
 from train.corpus.places import BUNDLED_CHECKPOINT, DATA_HELP, HOW_TO_GET, find_corpus
@@ -82,9 +83,7 @@ VERSIONS = ("emo-listen", "onnx", "onnxruntime", "optimum", "optimum-onnx", "tor
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument(
         "checkpoint",
         type=Path,

@@ -1,1 +1,1 @@
-"""What several benchmarks use: options, material, backends, timing."""
+"""Shared by several benchmarks: options, recordings, backends, timing."""

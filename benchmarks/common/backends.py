@@ -1,78 +1,72 @@
-"""The three ways to run one model, as a benchmark compares them.
+"""The backends that are compared: PyTorch, ONNX fp32 and ONNX int8.
 
-The ONNX rows are the `EmotionModel` that `emo-listen` runs, and the PyTorch row is what a
-user of transformers runs, both from sound to probabilities with the model folder's calibration.
+ONNX is run as by `emo-listen` (`EmotionModel`), PyTorch as by a user of transformers. Both are
+measured from samples to probabilities, with the calibration of the model folder.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from benchmarks.common.timing import Samples
 from emo_listen import EmotionModel
 from emo_listen.errors import ModelError
 from emo_listen.model_folder.network import FP32, INT8
 from emo_listen.model_settings import ModelSettings
 from export.checkpoint import PyTorchModel
 from export.graph import export_fp32
-from train.corpus.long_recordings import over_windows
+from export.precision_scores import Predictor, predictor_of
 
 PYTORCH = "PyTorch"
 GRAPHS = {"ONNX fp32": FP32, "ONNX int8": INT8}
 
-Probabilities = NDArray[np.float64]
-Predictor = Callable[[Samples], Probabilities]
-"""Gives the probabilities `(n_labels,)` of samples `(n_samples,)` at the model's own rate."""
-
 
 @dataclass
 class Backends:
-    """What there is to compare."""
+    """The backends of one classifier."""
 
     predictors: dict[str, Predictor]
-    """By name, in the order of the table: the last is `device`."""
+    """By name, in the order of the table; the last one is `device`."""
 
     device: EmotionModel
-    """What a device runs."""
+    """The model that a device runs."""
 
     labels: list[str]
-    """Class names that they all give."""
+    """Class names, the same for all."""
 
     sampling_rate: int
-    """Rate of the sound that they all take, in Hz."""
+    """Sampling rate of the input in Hz, the same for all."""
 
     settings: ModelSettings
-    """Of the model folder: its calibration, which is applied to all, its window and its hop."""
+    """Settings of the model folder; its calibration applies to all."""
 
 
 def load_backends(checkpoint: Path | None, model: Path, threads: int) -> Backends:
-    """Load PyTorch and each graph of `model`, each to run on `threads` CPU threads.
+    """Load PyTorch and each graph of `model`, each on `threads` CPU threads.
 
-    Where `model` has no fp32 graph, as the bundled one, the checkpoint's is exported for the
-    while. What is absent is named and left out.
+    If `model` has no fp32 graph, as the bundled one, the checkpoint is exported to a temporary
+    folder. Backends that are not available are reported and left out.
 
     Raises:
-        ModelError: a folder cannot be loaded, or they are not the same classifier.
+        ModelError: a folder cannot be loaded, or the backends are not the same classifier.
     """
     settings = ModelSettings.read(model)
     predictors: dict[str, Predictor] = {}
-    known: dict[str, tuple[list[str], int]] = {}
+    interfaces: dict[str, tuple[list[str], int]] = {}
     device: EmotionModel | None = None
     if checkpoint is None:
         print(f"No {PYTORCH} row: give --checkpoint.")
     else:
         torch.set_num_threads(threads)
         reference = PyTorchModel.load(checkpoint)
-        predictors[PYTORCH] = _of_pytorch(reference, settings.temperature)
-        known[PYTORCH] = reference.labels, reference.sampling_rate
+        predictors[PYTORCH] = partial(
+            reference.mean_probabilities, temperature=settings.temperature
+        )
+        interfaces[PYTORCH] = reference.labels, reference.sampling_rate
     for name, file in GRAPHS.items():
         if (model / file).is_file():
             graph = EmotionModel.load(model, file_name=file, threads=threads)
@@ -83,37 +77,32 @@ def load_backends(checkpoint: Path | None, model: Path, threads: int) -> Backend
         else:
             print(f"No {name} row: {model.name} has no {file}.")
             continue
-        predictors[name] = _of_graph(graph)
-        known[name] = graph.labels, graph.sampling_rate
+        predictors[name] = predictor_of(graph)
+        interfaces[name] = graph.labels, graph.sampling_rate
         device = graph
     if device is None:
-        raise ModelError(f"nothing to measure: {model} has none of {', '.join(GRAPHS.values())}")
-    first = next(iter(known))
-    for name, (labels, sampling_rate) in known.items():
-        if (labels, sampling_rate) != known[first]:
+        raise ModelError(
+            f"{model} has none of {', '.join(GRAPHS.values())}: give a folder that "
+            "export/to_onnx.py wrote"
+        )
+    first = next(iter(interfaces))
+    for name, interface in interfaces.items():
+        if interface != interfaces[first]:
             raise ModelError(
-                f"{first} and {name} are not the same classifier: labels {known[first][0]} at "
-                f"{known[first][1]} Hz against {labels} at {sampling_rate} Hz"
+                f"{first} and {name} are different classifiers: {_describe(*interfaces[first])} "
+                f"and {_describe(*interface)}. Give the --checkpoint that the --model was "
+                "exported from."
             )
-    return Backends(predictors, device, *known[first], settings)
+    return Backends(predictors, device, *interfaces[first], settings)
 
 
-def _of_pytorch(model: PyTorchModel, temperature: float) -> Predictor:
-    return over_windows(
-        lambda samples: model.probabilities(samples, temperature), model.sampling_rate
-    )
-
-
-def _of_graph(model: EmotionModel) -> Predictor:
-    def predict(samples: Samples) -> Probabilities:
-        return np.array(list(model.predict(samples, model.sampling_rate).scores.values()))
-
-    return over_windows(predict, model.sampling_rate)
+def _describe(labels: list[str], sampling_rate: int) -> str:
+    return f"{', '.join(labels)} at {sampling_rate} Hz"
 
 
 @cache
 def _exported(checkpoint: Path) -> tempfile.TemporaryDirectory[str]:
-    """Export the fp32 graph of `checkpoint` once, into a folder that goes with the process."""
+    """Export the fp32 graph of `checkpoint` once, to a folder deleted when the process ends."""
     folder = tempfile.TemporaryDirectory()
     export_fp32(checkpoint, Path(folder.name))
     return folder

@@ -1,8 +1,8 @@
-"""What lines, rooms, microphones and other people do to speech, each the same for a given seed.
+"""Degrades speech as telephone lines, rooms, microphones and other talkers do; deterministic.
 
-Made with numpy, soxr and soundfile alone, and otherwise than `train/trainer/augment.py` makes its
-own (rooms by image sources, filters by their frequency response), so that a model is not measured
-with the very sound that it was trained on.
+Uses only numpy, soxr and soundfile, and other methods than `train/trainer/augment.py` (image
+sources for rooms, frequency responses for filters), so a model is not evaluated with the
+augmentation it was trained on.
 """
 
 from __future__ import annotations
@@ -17,84 +17,85 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from benchmarks.common.timing import Samples
 from train.evaluation.streams import ROOM
 
-Samples = NDArray[np.float32]
 Degrade = Callable[[Samples, np.random.Generator], Samples]
-"""Changes mono samples `(n_samples,)`; what is random comes from the generator."""
+"""Degrades mono samples `(n_samples,)`; the generator makes all random choices."""
 
 TELEPHONE = (300.0, 3400.0)
-"""Hz that a telephone line passes (ITU-T G.712)."""
+"""Pass band of a telephone line in Hz (ITU-T G.712)."""
 
 LINE_RATE = 8000
-"""Samples a second of a telephone line (ITU-T G.711)."""
+"""Sampling rate of a telephone line in Hz (ITU-T G.711)."""
 
 ORDER = 5
-"""Of the Butterworth filters: 30 dB an octave."""
+"""Order of the Butterworth filters: 30 dB per octave."""
 
 MP3_COMPRESSION = 0.84
-"""libsndfile's compression level that gives 32 kbit/s at 16 kHz."""
+"""libsndfile's compression level for 32 kbit/s at 16 kHz."""
 
 TALKERS = 4
-"""People who speak at the same time in babble."""
+"""Number of simultaneous talkers in babble."""
 
 SILENCE = 2.0
 """Seconds of a quiet room before and after a clip."""
 
 SPEED_OF_SOUND = 343.0
-"""Metres a second."""
+"""Metres per second."""
 
-
-LONGER = 1.6
-"""Measured over six rooms: 1.5 to 1.8."""
+DECAY_FACTOR = 1.6
+"""Reverberation time of a room's responses, relative to Eyring's formula: sound between parallel
+walls lasts longer. Measured in six rooms: 1.5 to 1.8."""
 
 
 @dataclass(frozen=True)
 class RoomShape:
-    """Rooms that are drawn from."""
+    """Ranges that rooms are drawn from."""
 
     reverberation: tuple[float, float]
-    """Seconds in which sound falls by 60 dB by Eyring's formula; measured (T20) in the responses,
-    it is `LONGER` times that, as sound between parallel walls lasts longer."""
+    """Reverberation time (RT60) in seconds by Eyring's formula; measured in the responses (T20), it
+    is `DECAY_FACTOR` times as long."""
 
     distance: tuple[float, float]
-    """Metres from the talker to the microphone."""
+    """Distance from talker to microphone, in metres."""
 
     sides: tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
-    """Metres: length, width, height."""
+    """Length, width and height, in metres."""
 
 
 LIVING_ROOM = RoomShape((0.15, 0.3), (0.5, 1.5), ((3.5, 6.0), (3.0, 4.5), (2.4, 2.8)))
-"""A furnished room (0.25 to 0.5 s), the microphone on the table. Own choice."""
+"""A furnished room (0.25 to 0.5 s) with the microphone on the table. Own choice."""
 
 FAR_FIELD = RoomShape((0.3, 0.55), (3.0, 5.0), ((6.0, 9.0), (5.0, 7.0), (2.5, 3.5)))
-"""A large room (0.5 to 0.9 s), the microphone at its other end. Own choice."""
-
+"""A large room (0.5 to 0.9 s) with the microphone at the far end. Own choice."""
 
 BY_SPEAKER = ("room", "far field")
-"""Degradations of `standard` that are to be the same for all clips of a speaker."""
+"""Degradations of `standard` that must be the same for all clips of a speaker."""
 
 
 def standard(rate: int, noise: Sequence[Samples], speech: Sequence[Samples]) -> dict[str, Degrade]:
-    """Every degradation of the table, by its name.
+    """All degradations of the table, by name.
 
     Args:
-        rate: of all sound, in Hz.
-        noise: recordings of everyday noise; without them, none is added.
-        speech: plain speech of which babble is made; without it, there is none.
+        rate: sampling rate of all audio, in Hz.
+        noise: recordings of everyday noise; if empty, there are no noise conditions.
+        speech: ordinary speech for babble; if empty, there are no babble conditions.
     """
-    found: dict[str, Degrade] = {
+    degradations: dict[str, Degrade] = {
         "clean": lambda samples, _: samples,
         "telephone": lambda samples, _: telephone(samples, rate),
         "mu-law": lambda samples, _: mu_law(samples),
         "low-pass 3.4 kHz": low_pass(rate, 3400),
     }
-    found |= {f"high-pass {cutoff} Hz": high_pass(rate, cutoff) for cutoff in (80, 150, 300, 400)}
+    degradations |= {
+        f"high-pass {cutoff} Hz": high_pass(rate, cutoff) for cutoff in (80, 150, 300, 400)
+    }
     if speech:
-        found |= {f"babble {snr} dB": babble(speech, snr) for snr in (10, 5)}
+        degradations |= {f"babble {snr} dB": babble(speech, snr) for snr in (10, 5)}
     if noise:
-        found |= {f"noise {snr} dB": noises(noise, snr) for snr in (10, 5)}
-    return found | {
+        degradations |= {f"noise {snr} dB": noises(noise, snr) for snr in (10, 5)}
+    return degradations | {
         "room": in_room(LIVING_ROOM, rate),
         "far field": in_room(FAR_FIELD, rate),
         "2 s of silence around": lambda samples, random: with_silence(samples, rate, random),
@@ -104,7 +105,7 @@ def standard(rate: int, noise: Sequence[Samples], speech: Sequence[Samples]) -> 
 
 
 def telephone(samples: Samples, rate: int) -> Samples:
-    """Pass through a telephone line: its band, 8 kHz, mu-law."""
+    """Simulate a telephone line: band-pass, 8 kHz, mu-law."""
     low, high = TELEPHONE
     narrow = soxr.resample(
         _filter(samples, rate, lambda f: _high(f, low) * _low(f, high)), rate, LINE_RATE
@@ -113,24 +114,25 @@ def telephone(samples: Samples, rate: int) -> Samples:
 
 
 def mu_law(samples: Samples) -> Samples:
-    """Encode in 8 bits as ITU-T G.711 does, at the samples' own rate, and decode."""
+    """Encode to 8 bits as in ITU-T G.711, at the samples' own rate, and decode."""
     compressed = np.sign(samples) * np.log1p(255 * np.minimum(np.abs(samples), 1)) / np.log(256)
     steps = np.rint(compressed * 127) / 127
-    return (np.sign(steps) * (256 ** np.abs(steps) - 1) / 255).astype(np.float32)
+    decoded = np.sign(steps) * (256 ** np.abs(steps) - 1) / 255
+    return np.asarray(decoded, np.float32)
 
 
 def high_pass(rate: int, cutoff: float) -> Degrade:
-    """Take off what lies below `cutoff` Hz."""
+    """Attenuate frequencies below `cutoff` Hz."""
     return lambda samples, _: _filter(samples, rate, lambda f: _high(f, cutoff))
 
 
 def low_pass(rate: int, cutoff: float) -> Degrade:
-    """Take off what lies above `cutoff` Hz."""
+    """Attenuate frequencies above `cutoff` Hz."""
     return lambda samples, _: _filter(samples, rate, lambda f: _low(f, cutoff))
 
 
 def noises(recordings: Sequence[Samples], snr: float) -> Degrade:
-    """Add a part of one of `recordings`, `snr` dB below the clip."""
+    """Add part of one of `recordings`, `snr` dB below the clip."""
 
     def degrade(samples: Samples, random: np.random.Generator) -> Samples:
         recording = recordings[int(random.integers(len(recordings)))]
@@ -140,7 +142,7 @@ def noises(recordings: Sequence[Samples], snr: float) -> Degrade:
 
 
 def babble(speech: Sequence[Samples], snr: float) -> Degrade:
-    """Add `TALKERS` people who speak plainly at the same time, `snr` dB below the clip."""
+    """Add `TALKERS` simultaneous talkers, `snr` dB below the clip."""
 
     def degrade(samples: Samples, random: np.random.Generator) -> Samples:
         chosen = random.choice(len(speech), TALKERS, replace=len(speech) < TALKERS)
@@ -151,7 +153,7 @@ def babble(speech: Sequence[Samples], snr: float) -> Degrade:
 
 
 def in_room(shape: RoomShape, rate: int, rooms: int = 5) -> Degrade:
-    """Play in one of `rooms` rooms of `shape`, which are the same for every clip."""
+    """Simulate one of `rooms` rooms of `shape`; the rooms are the same for all clips."""
     responses = [
         impulse_response(shape, rate, np.random.default_rng([0, number])) for number in range(rooms)
     ]
@@ -166,10 +168,10 @@ def in_room(shape: RoomShape, rate: int, rooms: int = 5) -> Degrade:
 
 
 def impulse_response(shape: RoomShape, rate: int, random: np.random.Generator) -> Samples:
-    """Compute what a microphone in a room hears of a click, `(n,)`, from the direct sound on.
+    """Compute the impulse response `(n,)` from talker to microphone, starting at the direct sound.
 
-    Image sources of a room whose six walls absorb alike (Allen and Berkley 1979, "Image method for
-    efficiently simulating small-room acoustics"); delays are rounded to samples.
+    Image sources of a room whose six walls absorb equally (Allen and Berkley 1979, "Image method
+    for efficiently simulating small-room acoustics"); delays are rounded to samples.
     """
     sides = np.array([random.uniform(*side) for side in shape.sides])
     seconds = random.uniform(*shape.reverberation)
@@ -181,14 +183,14 @@ def impulse_response(shape: RoomShape, rate: int, random: np.random.Generator) -
         if (talker > 0.3).all() and (talker < sides - 0.3).all():
             break
     surface = 2 * (sides[0] * sides[1] + sides[1] * sides[2] + sides[0] * sides[2])
-    # Eyring's formula: what the walls reflect, in pressure.
+    # Eyring's formula, for the reflection coefficient of the pressure.
     reflected = np.exp(-0.161 * sides.prod() / (2 * surface * seconds))
-    heard_for = LONGER * seconds
-    reach = SPEED_OF_SOUND * heard_for
+    duration = DECAY_FACTOR * seconds
+    reach = SPEED_OF_SOUND * duration
     counts = np.ceil(reach / (2 * sides)).astype(int)
     grid = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in counts), indexing="ij"), -1)
     grid = grid.reshape(-1, 3)
-    response = np.zeros(round(heard_for * rate) + 1)
+    response = np.zeros(round(duration * rate) + 1)
     direct = np.linalg.norm(direction)
     for mirror in np.ndindex(2, 2, 2):
         flipped = np.array(mirror)
@@ -196,25 +198,26 @@ def impulse_response(shape: RoomShape, rate: int, random: np.random.Generator) -
         distance = np.maximum(np.linalg.norm(image, axis=1), 0.1)
         bounces = np.abs(grid - flipped).sum(axis=1) + np.abs(grid).sum(axis=1)
         delay = np.rint((distance - direct) / SPEED_OF_SOUND * rate).astype(int)
-        heard = (delay >= 0) & (delay < len(response))
-        strength = reflected ** bounces[heard] * direct / distance[heard]
-        np.add.at(response, delay[heard], strength)
+        inside = (delay >= 0) & (delay < len(response))
+        strength = reflected ** bounces[inside] * direct / distance[inside]
+        np.add.at(response, delay[inside], strength)
     return response.astype(np.float32)
 
 
 def with_silence(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
-    """Put `SILENCE` seconds of a quiet room before and after."""
+    """Add `SILENCE` seconds of a quiet room before and after."""
     quiet = ROOM * random.standard_normal((2, round(SILENCE * rate)))
     return np.concatenate([quiet[0], samples, quiet[1]]).astype(np.float32)
 
 
 def softer(samples: Samples, decibels: float) -> Samples:
-    """Lower the level, and round to 16 bits as a sound card does."""
-    return (np.rint(samples * 10 ** (-decibels / 20) * 32768) / 32768).astype(np.float32)
+    """Lower the level and round to 16 bits, as a sound card does."""
+    softened = np.rint(samples * 10 ** (-decibels / 20) * 32768) / 32768
+    return np.asarray(softened, np.float32)
 
 
 def mp3(samples: Samples, rate: int) -> Samples:
-    """Encode as MP3 at 32 kbit/s, and decode."""
+    """Encode as MP3 at 32 kbit/s and decode."""
     file = io.BytesIO()
     soundfile.write(
         file,
@@ -232,7 +235,8 @@ def mp3(samples: Samples, rate: int) -> Samples:
 def add_at(samples: Samples, noise: NDArray[np.floating], snr: float) -> Samples:
     """Add `noise` of the same length, `snr` dB below the mean power of `samples`."""
     power = np.square(samples).mean()
-    return (samples + _at_unit(noise) * np.sqrt(power / 10 ** (snr / 10))).astype(np.float32)
+    noisy = samples + _at_unit(noise) * np.sqrt(power / 10 ** (snr / 10))
+    return np.asarray(noisy, np.float32)
 
 
 def _at_unit(samples: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -240,7 +244,7 @@ def _at_unit(samples: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def _part(recording: Samples, length: int, random: np.random.Generator) -> Samples:
-    """Take a random part of a recording, which is repeated where it is too short."""
+    """Return a random part of a recording, which is repeated if it is too short."""
     if len(recording) < length:
         return np.resize(recording, length)
     start = int(random.integers(len(recording) - length + 1))
@@ -254,7 +258,7 @@ def _fit(samples: Samples, length: int) -> Samples:
 def _filter(
     samples: Samples, rate: int, response: Callable[[NDArray[Any]], NDArray[np.float64]]
 ) -> Samples:
-    """Apply a frequency response without delay; the sound around `samples` is silence."""
+    """Apply a zero-phase frequency response, with silence around `samples`."""
     length = len(samples) + rate
     frequencies = np.fft.rfftfreq(length, 1 / rate).astype(np.float64)
     spectrum = np.fft.rfft(samples, length) * response(frequencies)

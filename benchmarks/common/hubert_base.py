@@ -1,8 +1,8 @@
-"""Classifiers with random weights, above all one of HuBERT-base's shape: for latency alone.
+"""Classifiers with random weights, such as one of HuBERT-base's shape, for latency only.
 
-Time depends on the shape, not on the weights' values, and its weights are to be had from a hub
-only. It is what most people would run for speech emotion, so it is what a small model's speed is
-told against. Never score it.
+Latency depends on the shape, not on the weights' values, and HuBERT-base's weights are available
+only from a hub. It is the usual choice for speech emotion recognition, and so the reference for the
+speed of small models. Never score it.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from transformers import HubertConfig, HubertForSequenceClassification, Wav2Vec2
 HUBERT_BASE = "HuBERT-base"
 
 SEED = 0
-"""Of the random weights."""
+"""Seed of the random weights."""
 
 
 def write_hubert_base(folder: Path, labels: list[str]) -> Path:
-    """Write a checkpoint of HuBERT-base's shape with a class for each of `labels`."""
+    """Write a checkpoint of HuBERT-base's shape with the classes `labels`."""
     config = HubertConfig(
         id2label=dict(enumerate(labels)),
         label2id={label: index for index, label in enumerate(labels)},
@@ -28,7 +28,7 @@ def write_hubert_base(folder: Path, labels: list[str]) -> Path:
 
 
 def write_random(folder: Path, config: Path) -> Path:
-    """Write a checkpoint of the HuBERT that the file `config` tells the shape of."""
+    """Write a checkpoint of the HuBERT described by the file `config`."""
     return _write(folder, HubertConfig.from_json_file(config))
 
 

@@ -1,4 +1,4 @@
-"""Everyday noises of ESC-10, without the kinds that have a human voice in them."""
+"""Everyday noises of ESC-10, without the classes that contain a human voice."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ class Noise:
     """One recording."""
 
     name: str
-    """Its file's name."""
+    """File name."""
 
     kind: str
-    """What is heard, as ESC-10 calls it."""
+    """Class of ESC-10."""
 
     fold: int
-    """The owners' fold, 1 to 5."""
+    """Fold of ESC-10, 1 to 5."""
 
     samples: NDArray[np.float32]
-    """Mono sound `(n_samples,)`."""
+    """Mono samples `(n_samples,)`."""
 
-    shortened: bool = False
-    """Whether the file is damaged, and what follows the damage is missing."""
+    truncated: bool = False
+    """Whether the file is damaged, and everything after the damage is missing."""
 
 
 def load_noises(folder: Path, sampling_rate: int) -> list[Noise]:
     """Read the recordings in `folder`, named `KIND-FOLD-ID-TAKE`, at a rate in Hz.
 
-    Of a damaged file, what comes before the damage is taken.
+    A damaged file is read up to the damage.
 
     Raises:
         CorpusError: there is none.
@@ -44,15 +44,18 @@ def load_noises(folder: Path, sampling_rate: int) -> list[Noise]:
     noises = []
     for path, kind, fold in noise_files(folder):
         blocks = [np.zeros(0, np.float32)]
-        shortened = False
+        truncated = False
         with open_audio_file(path) as file:
             try:
                 blocks.extend(file)
             except AudioFileError as error:
                 print(error)
-                shortened = True
+                truncated = True
             samples = resample(np.concatenate(blocks), file.sampling_rate, sampling_rate)
-        noises.append(Noise(path.name, kind, fold, samples, shortened))
+        noises.append(Noise(path.name, kind, fold, samples, truncated))
     if not noises:
-        raise CorpusError(f"{folder} holds no recordings of ESC-10, such as rain-1-17367-A.opus")
+        raise CorpusError(
+            f"{folder} has no recordings of ESC-10, such as rain-1-17367-A.opus: give its folder "
+            "with --noise"
+        )
     return noises

@@ -1,13 +1,13 @@
-"""Every way to quantize that was compared, so that anybody can compare them again.
+"""The quantizations that are compared.
 
-`QUANTIZATIONS` names them; `to_onnx.py` offers `int8`, its default, and `mixed`.
-`benchmarks/quantization.py` measures all of them beside each other.
+`benchmarks/quantization.py` measures all `QUANTIZATIONS`. `export/to_onnx.py` offers `int8` (its
+default) and `mixed`.
 
 Measured on a six-layer student of width 512 after two epochs (AMD EPYC with AVX512-VNNI, one
-thread, 3 s of sound); "same label" and the largest change of a probability are against fp32, on
-180 clips of CREMA-D's validation speakers (dynamic, signed: on 300):
+thread, 3 s of sound); agreement of labels and the largest change of a probability are relative to
+fp32, on 180 clips of CREMA-D's validation speakers (dynamic, signed: on 300):
 
-| | MB | time, int8 is 1 | same label | largest change |
+| | MB | time (int8 = 1) | agreement | largest change |
 | --- | ---: | ---: | ---: | ---: |
 | fp32 | 82.5 | 2.5 | 1 | 0 |
 | int8 | 23.0 | 1 | 0.987 | 0.037 |
@@ -16,12 +16,12 @@ thread, 3 s of sound); "same label" and the largest change of a probability are 
 | dynamic, unsigned, per channel or tensor | 23.0 | 1.7 | 0.989, 0.978 | 0.034, 0.044 |
 | dynamic or static, with convolutions | 21.5 | 1.7, 1.0 | 0.12, 0.17 | 0.77 |
 | static, min and max or percentile | 23.0 | 1.0 | 0.972, 0.983 | 0.069, 0.044 |
-| weights alone, 8 bits, products in fp32 or int8 | 25.2 | 4.1, 1.9 | 1 | 0.007, 0.017 |
-| weights alone, 4 bits, products in fp32 or int8 | 15.3 | 2.6, 2.2 | 0.922 | 0.16 |
+| weights only, 8 bits, products in fp32 or int8 | 25.2 | 4.1, 1.9 | 1 | 0.007, 0.017 |
+| weights only, 4 bits, products in fp32 or int8 | 15.3 | 2.6, 2.2 | 0.922 | 0.16 |
 | fp16 | 41.4 | 2.5 | 0.972 | 0.094 |
 
 So nothing is faster than int8 with dynamic scales. Convolutions cannot be int8 in a front end that
-computes a logarithm around a constant; wide ones are products by then (`streamline.py`) and are.
+computes a logarithm around a constant; wide ones can, since they are products (`streamline.py`).
 """
 
 from __future__ import annotations
@@ -47,28 +47,28 @@ from export.quantize_int8 import constant_weight_nodes, quantize_int8
 from export.sensitivity import sensitive_products
 
 Inputs = list[NDArray[np.float32]]
-"""`input_values` `(1, n_samples)` of speech, to measure channels and ranges on."""
+"""`input_values` `(1, n_samples)` of speech, for calibration."""
 
 
 def copy_fp32(fp32: Path, inputs: Inputs, target: Path) -> None:
-    """Leave the graph as it is."""
+    """Copy the graph unchanged."""
     onnx.save(onnx.load(fp32), target)
 
 
 def fp16(fp32: Path, inputs: Inputs, target: Path) -> None:
-    """Store and compute everything in 16-bit floats; sound and logits stay 32 bits."""
+    """Store and compute everything in 16-bit floats; inputs and outputs stay 32 bits."""
     onnx.save(convert_float_to_float16(onnx.load(fp32), keep_io_types=True), target)
 
 
 def int8(fp32: Path, inputs: Inputs, target: Path) -> None:
-    """Quantize as the package does by default."""
+    """Quantize as `export/to_onnx.py` does by default."""
     quantize_int8(fp32, inputs).replace(target)
 
 
 def dynamic(
     weights: QuantType, per_channel: bool, reduce_range: bool
 ) -> Callable[[Path, Inputs, Path], None]:
-    """Plain dynamic int8 of the products with stored weights, without outlier channels apart."""
+    """Plain dynamic int8 of products with stored weights, including outlier channels."""
 
     def quantize(fp32: Path, inputs: Inputs, target: Path) -> None:
         quantize_dynamic(
@@ -85,7 +85,7 @@ def dynamic(
 
 
 def dynamic_with_convolutions(fp32: Path, inputs: Inputs, target: Path) -> None:
-    """Quantize every product and every convolution with dynamic scales."""
+    """Quantize all products and convolutions with dynamic scales."""
     model = onnx.load(fp32)
     names = constant_weight_nodes(model, "MatMul") + constant_weight_nodes(model, "Conv")
     quantize_dynamic(
@@ -93,14 +93,14 @@ def dynamic_with_convolutions(fp32: Path, inputs: Inputs, target: Path) -> None:
         target,
         op_types_to_quantize=["MatMul", "Conv"],
         nodes_to_quantize=names,
-        weight_type=QuantType.QUInt8,  # ConvInteger takes no signed weights
+        weight_type=QuantType.QUInt8,  # ConvInteger does not support signed weights
     )
 
 
 def static(
     operators: tuple[str, ...], method: CalibrationMethod
 ) -> Callable[[Path, Inputs, Path], None]:
-    """Quantize with fixed scales (QDQ), calibrated on speech."""
+    """Quantize with static scales (QDQ), calibrated on speech."""
 
     def quantize(fp32: Path, inputs: Inputs, target: Path) -> None:
         model = onnx.load(fp32)
@@ -142,8 +142,8 @@ def weights_only(bits: int, accuracy_level: int) -> Callable[[Path, Inputs, Path
 
 def mixed(fp32: Path, inputs: Inputs, target: Path) -> None:
     """Quantize as `to_onnx.py --quantization mixed` does."""
-    worst = sensitive_products(fp32, inputs)
-    quantize_int8(fp32, inputs, in_fp32=worst).replace(target)
+    in_fp32 = sensitive_products(fp32, inputs)
+    quantize_int8(fp32, inputs, in_fp32).replace(target)
 
 
 QUANTIZATIONS: dict[str, Callable[[Path, Inputs, Path], None]] = {
@@ -165,14 +165,14 @@ QUANTIZATIONS: dict[str, Callable[[Path, Inputs, Path], None]] = {
     "weights 4 bits, int8": weights_only(4, 4),
     "fp16": fp16,
 }
-"""Writes a quantized graph: from the fp32 graph, speech, and the path to write.
+"""Functions that write a quantized graph, given the fp32 graph, speech, and the path to write.
 
 s8 and s7 are signed weights of 8 and 7 bits, u8 unsigned ones.
 """
 
 
-class _Reader(CalibrationDataReader):
-    """Gives speech to onnxruntime's calibration."""
+class _Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
+    """Feeds speech to onnxruntime's calibration."""
 
     def __init__(self, inputs: Inputs) -> None:
         self._inputs: Iterator[NDArray[np.float32]] = iter(inputs)

@@ -1,8 +1,8 @@
-"""Time several backends side by side: interleaved, warmed up, summarised by medians.
+"""Times several backends: interleaved, after a warm-up, summarised by medians.
 
-Interleaving lets a change in the machine's speed hit every backend alike. Between two
-calls of several threads the clock rests, because thread pools spin for tens of milliseconds
-after each call and would slow whichever backend comes next.
+Interleaving makes changes in the machine's speed affect all backends equally. Multi-threaded calls
+are separated by a pause, because thread pools spin for tens of milliseconds after a call and would
+slow down the next backend.
 """
 
 from __future__ import annotations
@@ -20,53 +20,55 @@ import numpy as np
 from numpy.typing import NDArray
 
 Samples = NDArray[np.float32]
-Answer = TypeVar("Answer")
-"""What a backend gives for a recording."""
+"""Mono samples `(n_samples,)`."""
 
-REST = 0.1
-"""Time between two calls of backends with thread pools, in seconds.
+Output = TypeVar("Output")
+"""What a backend returns for a recording."""
 
-Measured: on two cores, with 2 threads, onnxruntime's int8 takes 50 ms when it is called 10 ms
-after another session, 18 ms after 60 ms or alone.
+PAUSE = 0.1
+"""Seconds between two multi-threaded calls.
+
+Measured on two cores with 2 threads: onnxruntime's int8 takes 50 ms when called 10 ms after another
+session, and 18 ms after 60 ms or alone.
 """
 
 BUSY = 0.5
-"""Load above which other work disturbs the times."""
+"""System load above which other work affects the times."""
 
 PACKAGES = ("numpy", "onnxruntime", "torch", "transformers")
 
 
 def interleave(
-    predictors: dict[str, Callable[[Samples], Answer]],
+    predictors: dict[str, Callable[[Samples], Output]],
     clips: Iterable[Samples],
     threads: int = 1,
     warm_up: int = 2,
-) -> tuple[dict[str, list[Answer]], dict[str, list[float]]]:
-    """Give each clip to each predictor in turn, and time each call.
+) -> tuple[dict[str, list[Output]], dict[str, list[float]]]:
+    """Run each predictor on each clip in turn, and time each call.
 
     Args:
         predictors: by name.
-        clips: recordings `(n_samples,)`, of any lengths.
-        threads: on which each predictor runs; on several, the clock rests before each call.
-        warm_up: untimed calls of each predictor beforehand, on the first clip.
+        clips: recordings `(n_samples,)` of any length.
+        threads: number of threads of each predictor; if several, each call follows a pause.
+        warm_up: untimed calls of each predictor before, on the first clip.
 
     Returns:
-        Answers and times in seconds, by name, one for each clip.
+        Outputs and times in seconds by name, one for each clip.
     """
-    answers: dict[str, list[Answer]] = {name: [] for name in predictors}
+    outputs: dict[str, list[Output]] = {name: [] for name in predictors}
     seconds: dict[str, list[float]] = {name: [] for name in predictors}
-    rest = REST if threads > 1 else 0.0
+    pause = PAUSE if threads > 1 else 0.0
     for index, clip in enumerate(clips):
         for _ in range(warm_up if index == 0 else 0):
             for predict in predictors.values():
                 predict(clip)
         for name, predict in predictors.items():
-            time.sleep(rest)
+            time.sleep(pause)
             start = time.perf_counter()
-            answer = predict(clip)
+            output = predict(clip)
             seconds[name].append(time.perf_counter() - start)
-            answers[name].append(answer)
-    return answers, seconds
+            outputs[name].append(output)
+    return outputs, seconds
 
 
 def summarise(seconds: list[float]) -> dict[str, float]:
@@ -76,10 +78,9 @@ def summarise(seconds: list[float]) -> dict[str, float]:
 
 
 def machine() -> dict[str, Any]:
-    """Tell the processor, its cores and load, the system, and the versions that are measured.
+    """Describe the processor, its cores and load, the system, and the installed versions.
 
-    Call it before timing: the load (processes that ran over the last minute) is then that of
-    other work, which makes times longer than they are.
+    Call it before timing: the load (average over the last minute) is then that of other work.
     """
     return {
         "processor": _processor_name(),
@@ -91,25 +92,25 @@ def machine() -> dict[str, Any]:
     }
 
 
-def machine_line(told: dict[str, Any]) -> str:
-    """Tell what `machine` told on one line."""
-    return ", ".join(f"{name} {value}" for name, value in told.items())
+def machine_line(info: dict[str, Any]) -> str:
+    """Format the result of `machine` as one line."""
+    return ", ".join(f"{name} {value}" for name, value in info.items())
 
 
-def machine_warning(told: dict[str, Any]) -> str | None:
-    """Warn where other work was running, else None."""
-    if (told["load"] or 0) <= BUSY:
+def machine_warning(info: dict[str, Any]) -> str | None:
+    """Return a warning if other work was running, else None."""
+    if (info["load"] or 0) <= BUSY:
         return None
     return (
-        f"WARNING: other work was running (load {told['load']} on {told['cores']} cores), "
-        "so the times are longer and less certain than they should be."
+        f"WARNING: other work was running (load {info['load']} on {info['cores']} cores): the "
+        "times are too long and less certain."
     )
 
 
-def print_machine(told: dict[str, Any]) -> None:
-    """Print what `machine` told, and warn where other work was running."""
-    print(machine_line(told))
-    if warning := machine_warning(told):
+def print_machine(info: dict[str, Any]) -> None:
+    """Print the result of `machine`, with a warning if other work was running."""
+    print(machine_line(info))
+    if warning := machine_warning(info):
         print(warning)
 
 

@@ -1,4 +1,4 @@
-"""Multiply-accumulates of a recipe's training, counted from a config: no weights are needed."""
+"""Counts the multiply-accumulates of a recipe's training from a config, without weights."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ class TrainingCost:
     """Multiply-accumulates of training on one clip."""
 
     trunk: float
-    """Of the frozen part, which is run forward only."""
+    """Of the frozen layers, which are run forward only."""
 
     rest: float
     """Of the rest, forward and backward."""
 
     stored: bool
-    """Whether the trunk is run once and its output stored, rather than in each epoch."""
+    """Whether the trunk is run only once and its output stored, instead of in each epoch."""
 
     def of_epochs(self, epochs: float) -> float:
-        """Multiply-accumulates of training on one clip for so many epochs."""
+        """Multiply-accumulates of training on one clip for `epochs`."""
         return self.trunk * (1 if self.stored else epochs) + self.rest * epochs
 
 
 def training_cost(config: HubertConfig, recipe: FinetuneArguments, seconds: float) -> TrainingCost:
-    """Count what training on one clip of a length in seconds costs.
+    """Count the multiply-accumulates of training on one clip.
 
     Args:
-        config: of the base model, whose sound has 16 kHz.
-        recipe: which layers it trains, and on what.
-        seconds: length of the clip, of which a recipe may take a part.
+        config: of the base model, at 16 kHz.
+        recipe: the options of the training.
+        seconds: length of the clip, of which a recipe may use only a part.
     """
     if recipe.weighted_layer_sum is not None:
         config.use_weighted_layer_sum = recipe.weighted_layer_sum
     if window := window_range(recipe.train_window):
         seconds = min(seconds, float(np.mean(window)))
-    with FakeTensorMode():  # shapes alone are computed
+    with FakeTensorMode():  # computes shapes only
         model = HubertForSequenceClassification._from_config(config, attn_implementation="eager")
         freeze(model, recipe.trainable_layers)
-        model.eval()  # the same work, but no masks and no dropped layers
+        model.eval()  # the same work without masks and dropped layers
         samples, label = torch.zeros(1, round(seconds * 16_000)), torch.zeros(1, dtype=torch.long)
         with FlopCounterMode(display=False) as trunk:
             hidden = model.base_model.trunk(samples)

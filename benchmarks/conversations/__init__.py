@@ -1,1 +1,1 @@
-"""Conversations to listen to, with what is true of them."""
+"""Composed conversations, and scores of what a listener emits for them."""

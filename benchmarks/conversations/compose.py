@@ -1,7 +1,7 @@
-"""Conversations composed of a corpus's clips, with what is true of them.
+"""Composes conversations with known emotions from a corpus's clips.
 
-Nobody has recorded conversations whose every turn has a known emotion and that may be passed on,
-so that this puts turns of several speakers one after the other, with pauses and everyday noise.
+There are no freely available recordings of conversations in which the emotion of every turn is
+known, so this joins turns of several speakers, with pauses and everyday noise.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.corpus.recordings import Clip
-from train.evaluation.streams import Stream, Turn, join_turns
+from train.evaluation.streams import Stream, join_turns
 
 SPEAKERS = (2, 4)
-"""Fewest and most speakers of a conversation."""
+"""Smallest and largest number of speakers of a conversation."""
 
 
 def compose(
@@ -27,15 +27,15 @@ def compose(
     noise: Sequence[NDArray[np.float32]] = (),
     snr: float | None = None,
 ) -> Stream:
-    """Make a conversation of `n_turns` clips, each used once, of a few speakers who alternate.
+    """Compose a conversation of `n_turns` clips, each used once, of a few alternating speakers.
 
     Args:
         clips: to choose from.
         sampling_rate: of the clips and the noise, in Hz.
-        n_turns: how many turns; fewer where the chosen speakers have not as many clips.
-        generator: of all that is random.
-        noise: recordings `(n_samples,)` to fill the background with, one after the other.
-        snr: dB of the turns' mean power over the noise's; None: no noise.
+        n_turns: number of turns; fewer if the chosen speakers have fewer clips.
+        generator: makes all random choices.
+        noise: recordings `(n_samples,)` for the background.
+        snr: mean power of the turns over that of the noise, in dB; None for no noise.
     """
     of_speaker: dict[str | None, list[Clip]] = defaultdict(list)
     for clip in clips:
@@ -53,24 +53,22 @@ def compose(
         if index is None:
             break
         chosen.append(of_speaker[last][int(index)])
-    made = join_turns(chosen, sampling_rate, generator)
-    if snr is None:
-        return made
-    under = background(made.samples, made.turns, sampling_rate, generator, noise, snr)
-    return Stream((made.samples + under).astype(np.float32), made.turns)
+    stream = join_turns(chosen, sampling_rate, generator)
+    return with_noise(stream, sampling_rate, generator, noise, snr)
 
 
-def background(
-    samples: NDArray[np.float32],
-    turns: Sequence[Turn],
+def with_noise(
+    stream: Stream,
     sampling_rate: int,
     generator: np.random.Generator,
     noise: Sequence[NDArray[np.float32]],
-    snr: float,
-) -> NDArray[np.float32]:
-    """Noise as long as `samples`, `snr` dB below the mean power of the turns."""
+    snr: float | None,
+) -> Stream:
+    """Add random recordings of noise, `snr` dB below the mean power of the turns; None for none."""
+    if snr is None:
+        return stream
     pieces: list[NDArray[np.float32]] = []
-    missing = len(samples)
+    missing = len(stream.samples)
     while missing > 0:
         piece = noise[int(generator.integers(len(noise)))]
         level = np.sqrt(np.square(piece).mean())
@@ -78,7 +76,11 @@ def background(
             continue
         pieces.append((piece / level)[:missing])
         missing -= len(pieces[-1])
-    spoken = np.concatenate(
-        [samples[round(t.start * sampling_rate) : round(t.end * sampling_rate)] for t in turns]
+    speech = np.concatenate(
+        [
+            stream.samples[round(turn.start * sampling_rate) : round(turn.end * sampling_rate)]
+            for turn in stream.turns
+        ]
     )
-    return np.concatenate(pieces) * np.sqrt(np.square(spoken).mean() / 10 ** (snr / 10))
+    added = np.concatenate(pieces) * np.sqrt(np.square(speech).mean() / 10 ** (snr / 10))
+    return Stream((stream.samples + added).astype(np.float32), stream.turns)

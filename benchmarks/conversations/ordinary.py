@@ -1,8 +1,8 @@
-"""Conversations as they are: mostly ordinary speech, in which an emotion is an event.
+"""Composes and scores mostly neutral conversations, in which emotions are rare events.
 
-An actor speaks among readers of plain speech, and is as a rule neutral: emotional turns are few,
-and come among neutral turns of the same voice. What counts is how often a listener raises a false
-alarm, and whether it hears the emotions that there are.
+One speaker is an actor who is usually neutral, with a few emotional turns; the others are readers
+of ordinary speech. The figures are how often a listener raises a false alarm, and how many of the
+emotional turns it detects.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import astuple, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.conversations.compose import background
+from benchmarks.conversations.compose import with_noise
 from benchmarks.scoring.figures import NEUTRAL
 from emo_listen.events import SegmentEvent
 from emo_listen.model_settings import UNCERTAIN
@@ -23,48 +23,48 @@ from train.evaluation.listening import with_turns
 from train.evaluation.streams import FRAME, Stream, Turn, join_turns
 
 READERS = 3
-"""Readers of a conversation: with the actor, as many as in a small meeting."""
+"""Readers in a conversation: with the actor, a small meeting."""
 
 READER_SECONDS = 40.0
-"""Seconds of plain speech of all readers together; with an actor's dozen of neutral clips, four
-fifths and more of the speech are then ordinary."""
+"""Seconds of speech of all readers together. With an actor's dozen neutral clips, at least four
+fifths of the speech are ordinary."""
 
 UTTERANCE = (2.0, 5.0)
-"""Seconds of a reader's turns, which are cut where the reading is softest."""
+"""Length of a reader's turns in seconds; they are cut at the quietest point."""
 
 EMOTIONAL = 4
-"""Emotional turns of a conversation, all of one actor."""
+"""Emotional turns in a conversation, all by one actor."""
 
 
 @dataclass
 class Alarms:
-    """What was told of ordinary and of emotional turns; adds up over conversations."""
+    """Counts of alarms and of emotional turns; adds up over conversations."""
 
     hours: float = 0.0
-    """Of stream time."""
+    """Hours of stream time."""
 
     segments: int = 0
     """Segments with an emotion."""
 
     false_alarms: int = 0
-    """Of these, in ordinary speech or in none."""
+    """Of these, in ordinary speech or where there is none."""
 
     turns: int = 0
     """Emotional turns."""
 
     detected: int = 0
-    """Of these, with their emotion for at least half of their time."""
+    """Of these, with the correct emotion for at least half of their time."""
 
     noticed: int = 0
     """Of these, with any emotion for at least half of their time."""
 
     def __add__(self, other: Alarms) -> Alarms:
-        """Sum of both."""
+        """Return the sum."""
         pairs = zip(astuple(self), astuple(other), strict=True)
         return Alarms(*(mine + theirs for mine, theirs in pairs))
 
     def figures(self) -> dict[str, float | None]:
-        """Tell the rates."""
+        """Return the rates; None if undefined."""
         return {
             "false_alarms_per_hour": round(self.false_alarms / self.hours, 1),
             "detection_rate": round(self.detected / self.turns, 4) if self.turns else None,
@@ -83,15 +83,15 @@ def compose_ordinary(
     noise: Sequence[NDArray[np.float32]] = (),
     snr: float | None = None,
 ) -> Stream:
-    """Make a conversation of an actor's neutral turns, a few emotional ones, and readers.
+    """Compose a conversation of an actor's neutral turns, a few emotional ones, and readers.
 
     Args:
         acted: clips of actors, some of them neutral.
         plain: clips of readers.
         sampling_rate: of the clips and the noise, in Hz.
-        generator: of all that is random.
-        noise: recordings `(n_samples,)` to fill the background with, one after the other.
-        snr: dB of the turns' mean power over the noise's; None: no noise.
+        generator: makes all random choices.
+        noise: recordings `(n_samples,)` for the background.
+        snr: mean power of the turns over that of the noise, in dB; None for no noise.
     """
     of_actor: dict[str, list[Clip]] = defaultdict(list)
     for clip in acted:
@@ -100,17 +100,17 @@ def compose_ordinary(
     neutral = [clip for clip in of_actor[actor] if clip.label == NEUTRAL]
     emotional = [clip for clip in of_actor[actor] if clip.label != NEUTRAL]
     order = generator.permutation(len(emotional))[:EMOTIONAL]
-    turns = [*neutral, *(emotional[i] for i in order), *read(plain, sampling_rate, generator)]
+    read = choose_utterances(plain, sampling_rate, generator)
+    turns = [*neutral, *(emotional[i] for i in order), *read]
     shuffled = [turns[i] for i in generator.permutation(len(turns))]
-    made = join_turns(shuffled, sampling_rate, generator)
-    if snr is None:
-        return made
-    under = background(made.samples, made.turns, sampling_rate, generator, noise, snr)
-    return Stream((made.samples + under).astype(np.float32), made.turns)
+    stream = join_turns(shuffled, sampling_rate, generator)
+    return with_noise(stream, sampling_rate, generator, noise, snr)
 
 
-def read(plain: Sequence[Clip], sampling_rate: int, generator: np.random.Generator) -> list[Clip]:
-    """Take `READER_SECONDS` of plain speech of `READERS` readers, cut into utterances."""
+def choose_utterances(
+    plain: Sequence[Clip], sampling_rate: int, generator: np.random.Generator
+) -> list[Clip]:
+    """Choose `READER_SECONDS` of speech of `READERS` readers, cut into utterances."""
     readers = sorted({str(clip.speaker) for clip in plain})
     chosen = generator.permutation(readers)[:READERS]
     utterances: list[Clip] = []
@@ -120,15 +120,15 @@ def read(plain: Sequence[Clip], sampling_rate: int, generator: np.random.Generat
         for index in generator.permutation(len(clips)):
             if missing <= 0:
                 break
-            for part in utterances_of(clips[int(index)].samples, sampling_rate):
+            for part in split_utterances(clips[int(index)].samples, sampling_rate):
                 if missing > 0:
                     utterances.append(Clip(clips[int(index)].name, NEUTRAL, part, str(reader)))
                     missing -= len(part)
     return utterances
 
 
-def utterances_of(samples: NDArray[np.float32], sampling_rate: int) -> list[NDArray[np.float32]]:
-    """Cut reading into parts of `UTTERANCE` seconds, each where the sound is softest."""
+def split_utterances(samples: NDArray[np.float32], sampling_rate: int) -> list[NDArray[np.float32]]:
+    """Split speech into parts of `UTTERANCE` seconds, each at the quietest point."""
     shortest, longest = (round(seconds * sampling_rate) for seconds in UTTERANCE)
     frame = round(FRAME * sampling_rate)
     parts = []
@@ -142,12 +142,12 @@ def utterances_of(samples: NDArray[np.float32], sampling_rate: int) -> list[NDAr
 
 
 def alarms(turns: Sequence[Turn], segments: Sequence[SegmentEvent], seconds: float) -> Alarms:
-    """Compare what was told with what is true.
+    """Count alarms and detected turns.
 
     Args:
-        turns: what is true, in order.
-        segments: what was told.
-        seconds: length of the sound.
+        turns: the ground truth, in order.
+        segments: what the listener emitted.
+        seconds: length of the stream.
     """
     emotional = [event for event in segments if event.label not in (NEUTRAL, UNCERTAIN)]
     of_emotion = sum(turn.label != NEUTRAL for _, turn in with_turns(emotional, turns))
@@ -158,10 +158,10 @@ def alarms(turns: Sequence[Turn], segments: Sequence[SegmentEvent], seconds: flo
         if turn.label == NEUTRAL:
             continue
         half = (turn.end - turn.start) / 2
-        told = [
+        overlaps = [
             (event, min(event.end, turn.end) - max(event.start, turn.start)) for event in emotional
         ]
         found.turns += 1
-        found.detected += sum(t for e, t in told if t > 0 and e.label == turn.label) >= half
-        found.noticed += sum(t for _, t in told if t > 0) >= half
+        found.detected += sum(t for e, t in overlaps if t > 0 and e.label == turn.label) >= half
+        found.noticed += sum(t for _, t in overlaps if t > 0) >= half
     return found

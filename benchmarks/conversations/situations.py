@@ -1,6 +1,6 @@
-"""Sounds that make a detector of speech deaf: what microphones, mains, machines and wind add.
+"""Disturbances that make speech detectors miss speech: from microphones, mains, machines, wind.
 
-Each situation takes a stream of speech and gives what a microphone there would.
+Each situation turns a stream of speech into what a microphone would record.
 """
 
 from __future__ import annotations
@@ -11,33 +11,33 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-Samples = NDArray[np.float32]
+from benchmarks.common.timing import Samples
 
 Situation = Callable[[Samples, int, np.random.Generator], NDArray[np.floating]]
-"""Makes sound, (n_samples,), of speech (n_samples,), its rate in Hz, and a source of chance."""
+"""Returns disturbed samples `(n,)`, given speech `(n,)`, its rate in Hz, and a generator."""
 
 LEVEL = -33
-"""Level of the speech in dB of full scale: someone at a metre from a microphone."""
+"""Level of the speech in dBFS: a talker one metre from the microphone."""
 
 LEVELS = (-40, -30, -20, -15)
-"""Levels of steady sounds, in dB of full scale."""
+"""Levels of steady disturbances in dBFS."""
 
 
 def amplitude(level: float) -> float:
-    """Root mean square of a level in dB of full scale."""
+    """Root mean square of a level in dBFS."""
     return float(10 ** (level / 20))
 
 
 def at_level(sound: NDArray[np.floating], level: float) -> NDArray[np.floating]:
-    """`sound` scaled to a level in dB of full scale, its offset taken off."""
+    """Return `sound` without its offset, scaled to a level in dBFS."""
     sound = sound - sound.mean()
-    return sound * amplitude(level) / np.sqrt(np.square(sound).mean())
+    return np.asarray(sound * amplitude(level) / np.sqrt(np.square(sound).mean()))
 
 
 def band_noise(
     length: int, rate: int, low: float, high: float, generator: np.random.Generator
 ) -> NDArray[np.floating]:
-    """Noise between `low` and `high` Hz, with a slope of 12 dB an octave on both sides."""
+    """Return noise between `low` and `high` Hz, with slopes of 12 dB per octave."""
     spectrum = np.fft.rfft(generator.standard_normal(length))
     frequencies = np.fft.rfftfreq(length, 1 / rate)
     falling = 1 / (1 + (frequencies / high) ** 4)
@@ -52,7 +52,7 @@ def harmonics(
     amplitudes: Sequence[float],
     generator: np.random.Generator,
 ) -> NDArray[np.floating]:
-    """Sines at multiples of `base` in Hz, which may change over time, (n_samples,)."""
+    """Return a sum of sines at multiples of `base` in Hz, which may vary over time (n_samples,)."""
     phase = 2 * np.pi * np.cumsum(np.full(length, base) if np.isscalar(base) else base) / rate
     return np.asarray(
         sum(
@@ -65,28 +65,28 @@ def harmonics(
 def clean(
     speech: Samples, _rate: int, _generator: np.random.Generator, *, gain: float = 0
 ) -> NDArray[np.floating]:
-    """Make it `gain` dB louder."""
+    """Amplify by `gain` dB."""
     return amplitude(gain) * speech
 
 
 def offset(
     speech: Samples, _rate: int, _generator: np.random.Generator, *, value: float
 ) -> NDArray[np.floating]:
-    """Shift the converter's zero to `value`."""
+    """Add a DC offset of `value`."""
     return speech + value
 
 
 def hum(
     speech: Samples, rate: int, generator: np.random.Generator, *, frequency: float, level: float
 ) -> NDArray[np.floating]:
-    """Add a sine of the mains."""
+    """Add mains hum, a sine."""
     return speech + at_level(harmonics(len(speech), rate, frequency, [1], generator), level)
 
 
 def buzz(
     speech: Samples, rate: int, generator: np.random.Generator, *, level: float
 ) -> NDArray[np.floating]:
-    """Add mains with all harmonics up to 4 kHz, as rectifiers and dimmers make it."""
+    """Add mains buzz with all harmonics up to 4 kHz, as from rectifiers and dimmers."""
     amplitudes = [1 / k for k in range(1, 81)]
     return speech + at_level(harmonics(len(speech), rate, 50.0, amplitudes, generator), level)
 
@@ -94,7 +94,7 @@ def buzz(
 def fan(
     speech: Samples, rate: int, generator: np.random.Generator, *, level: float
 ) -> NDArray[np.floating]:
-    """Add air noise below 500 Hz and the tones of blades."""
+    """Add a fan: air noise below 500 Hz, and blade tones."""
     air = at_level(band_noise(len(speech), rate, 30, 500, generator), -3)
     blades = at_level(harmonics(len(speech), rate, 140.0, [1, 0.5, 0.25, 0.1], generator), -6)
     return speech + at_level(air + blades, level)
@@ -103,7 +103,7 @@ def fan(
 def engine(
     speech: Samples, rate: int, generator: np.random.Generator, *, level: float
 ) -> NDArray[np.floating]:
-    """Add firing at about 30 Hz, which goes up and down, and rumble."""
+    """Add an engine: firing at a varying rate of about 30 Hz, and rumble."""
     times = np.arange(len(speech)) / rate
     firing = 30 + 4 * np.sin(2 * np.pi * times / 7) + np.sin(2 * np.pi * times / 1.3)
     tones = at_level(
@@ -116,10 +116,10 @@ def engine(
 def wind(
     speech: Samples, rate: int, generator: np.random.Generator, *, level: float
 ) -> NDArray[np.floating]:
-    """Add gusts of some tenths of a second to seconds, below 200 Hz, up to 20 dB apart."""
+    """Add wind below 200 Hz, in gusts of 0.1 s to seconds that differ by up to 20 dB."""
     gusts = at_level(band_noise(len(speech), rate, 0.1, 1.0, generator), 0)
     noise = at_level(band_noise(len(speech), rate, 10, 200, generator), level)
-    return speech + noise * amplitude(1) ** (6 * np.clip(gusts, -2, 2))
+    return np.asarray(speech + noise * amplitude(1) ** (6 * np.clip(gusts, -2, 2)))
 
 
 def hiss(
@@ -132,7 +132,7 @@ def hiss(
 def stopping(
     speech: Samples, rate: int, generator: np.random.Generator, *, level: float, high: float
 ) -> NDArray[np.floating]:
-    """Precede it by ten seconds of noise below `high` Hz and half a second of silence."""
+    """Prepend ten seconds of noise below `high` Hz and half a second of silence."""
     noise = at_level(band_noise(10 * rate, rate, 20, high, generator), level)
     return np.concatenate([noise, np.zeros(rate // 2), speech])
 
@@ -140,7 +140,7 @@ def stopping(
 def gain_control(
     speech: Samples, rate: int, generator: np.random.Generator, *, most: float
 ) -> NDArray[np.floating]:
-    """Set gain to -20 dBFS, at most `most` dB; it falls in 10 ms, rises by 20 dB a second."""
+    """Control gain to -20 dBFS, at most `most` dB; it falls in 10 ms and rises by 20 dB/s."""
     length = rate // 100
     gain, factors = 0.0, []
     for start in range(0, len(speech), length):
@@ -149,19 +149,19 @@ def gain_control(
         factors.append(gain)
     places = np.arange(len(factors)) * length
     curve = np.interp(np.arange(len(speech)), places, factors)
-    return speech * 10 ** (curve / 20)
+    return np.asarray(speech * 10 ** (curve / 20))
 
 
-def situations() -> dict[str, Situation]:
-    """All situations by name."""
-    made: dict[str, Situation] = {"clean": clean}
+def all_situations() -> dict[str, Situation]:
+    """Return all situations by name."""
+    named: dict[str, Situation] = {"clean": clean}
     for level in (-20, -27, -40, -45, -50, -55):
-        made[f"speech at {level} dBFS"] = partial(clean, gain=level - LEVEL)
+        named[f"speech at {level} dBFS"] = partial(clean, gain=level - LEVEL)
     for value in (0.01, 0.03, 0.1, 0.3):
-        made[f"offset {value}"] = partial(offset, value=value)
+        named[f"offset {value}"] = partial(offset, value=value)
     for frequency in (50, 60, 100, 120):
         for level in LEVELS:
-            made[f"hum {frequency} Hz {level} dBFS"] = partial(
+            named[f"hum {frequency} Hz {level} dBFS"] = partial(
                 hum, frequency=frequency, level=level
             )
     for name, steady in (
@@ -172,9 +172,9 @@ def situations() -> dict[str, Situation]:
         ("hiss", hiss),
     ):
         for level in LEVELS:
-            made[f"{name} {level} dBFS"] = partial(steady, level=level)
+            named[f"{name} {level} dBFS"] = partial(steady, level=level)
     for high in (300, 1000, 4000):
-        made[f"noise below {high} Hz stops"] = partial(stopping, level=-12, high=high)
+        named[f"noise below {high} Hz stops"] = partial(stopping, level=-12, high=high)
     for most in (20, 30, 40):
-        made[f"gain control to {most} dB"] = partial(gain_control, most=most)
-    return made
+        named[f"gain control to {most} dB"] = partial(gain_control, most=most)
+    return named

@@ -1,1 +1,1 @@
-"""Pictures of what the benchmarks measure, as PNG."""
+"""Plots of the benchmarks' results, as PNG."""

@@ -1,33 +1,30 @@
-"""Pictures of the accuracy benchmark, as PNG."""
+"""Plots of the accuracy benchmark."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 
-from benchmarks.scoring.accuracy_tables import heard_name
+from benchmarks.plots.figure import plt, save
+from benchmarks.scoring.accuracy_tables import input_name
 from benchmarks.scoring.figures import FEWEST_SPEAKERS, INTERVAL
 
 
 def plot_windows(rows: list[dict[str, Any]], title: str, path: Path) -> None:
-    """Draw accuracy and calibration error of what a listener hears.
+    """Plot accuracy and calibration error of windows and segments.
 
     Args:
-        rows: of `accuracy.score_heard`, and one of whole clips.
-        title: above the picture.
+        rows: of `accuracy.score_stream`, and one of whole clips.
+        title: above the plot.
         path: of the PNG.
     """
-    names = [heard_name(row).replace(", ", "\n") for row in rows]
+    names = [input_name(row).replace(", ", "\n") for row in rows]
     places = np.arange(len(rows))
     accuracy = np.array([row["accuracy"] for row in rows])
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    axes.bar(places, accuracy, width=0.6, color="#a6c8e6", label="right")
+    axes.bar(places, accuracy, width=0.6, color="#a6c8e6", label="accuracy")
     if all(INTERVAL in row for row in rows):
         ends = np.array([row[INTERVAL] for row in rows]).T
         axes.errorbar(
@@ -35,28 +32,27 @@ def plot_windows(rows: list[dict[str, Any]], title: str, path: Path) -> None:
         )
     if all(row.get("accuracy_certain") is not None for row in rows):
         certain = [row["accuracy_certain"] for row in rows]
-        axes.plot(places, certain, "^", color="#1b6", label="right, of what is not uncertain")
+        axes.plot(places, certain, "^", color="#1b6", label="accuracy without uncertain")
     error = [row["expected_calibration_error"] for row in rows]
     axes.plot(places, error, "o", color="#c33", label="expected calibration error")
     counts = [f"{name}\n({row['count']})" for name, row in zip(names, rows, strict=True)]
     axes.set_xticks(places, counts)
-    axes.set(title=title, xlabel="what is heard (count)", ylabel="fraction", ylim=(0, 1))
+    axes.set(title=title, xlabel="input (count)", ylabel="fraction", ylim=(0, 1))
     axes.grid(axis="y", alpha=0.3)
     figure.legend(loc="outside lower center", ncols=3, fontsize=8)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    save(figure, path)
 
 
 def plot_groups(
     rows: list[dict[str, Any]], overall: dict[str, Any], labels: list[str], title: str, path: Path
 ) -> None:
-    """Draw each group's accuracy with its interval, and its recall of each class.
+    """Plot each group's accuracy with its interval, and its recall of each class.
 
     Args:
         rows: of `groups.score_groups`.
         overall: `figures.figures` of all clips.
         labels: class names.
-        title: above the picture.
+        title: above the plot.
         path: of the PNG.
     """
     names = [f"{row['group']} ({row['speakers']})" for row in rows]
@@ -87,10 +83,9 @@ def plot_groups(
     right.imshow(recalls, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for (row_index, column), recall in np.ndenumerate(recalls):
         colour = "white" if recall > 0.5 else "black"
-        told = "-" if np.isnan(recall) else f"{recall:.2f}"
-        right.text(column, row_index, told, ha="center", va="center", fontsize=8, color=colour)
+        text = "-" if np.isnan(recall) else f"{recall:.2f}"
+        right.text(column, row_index, text, ha="center", va="center", fontsize=8, color=colour)
     right.set_xticks(range(len(labels)), labels, rotation=30, ha="right")
     right.set_xlabel("recall of each class")
     figure.suptitle(title)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    save(figure, path)

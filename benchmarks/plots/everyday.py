@@ -1,4 +1,4 @@
-"""Picture of what a listener tells of ordinary speech, as PNG."""
+"""Plot of the labels of ordinary speech."""
 
 from __future__ import annotations
 
@@ -6,17 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 
+from benchmarks.plots.figure import plt, save
 from emo_listen.colours import OTHER_RGB, RGB
 
 
 def plot_everyday(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draw the share of segment time of each label, in each condition.
+    """Plot each label's share of segment time in each condition.
 
     Args:
         rows: of `everyday.run`.
@@ -36,5 +33,4 @@ def plot_everyday(rows: Sequence[dict[str, Any]], path: Path) -> None:
     axes.set(xlabel="share of segment time", xlim=(0, 1))
     axes.invert_yaxis()
     figure.legend(loc="outside upper center", ncols=7, fontsize=8)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    save(figure, path)

@@ -1,21 +1,18 @@
-"""Picture of latencies, as PNG."""
+"""Plots of latency."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
+from benchmarks.plots.figure import plt, save
 
 WIDE_RANGE = 20
-"""Ratio of times from which on their axis is logarithmic."""
+"""Ratio of times above which their axis is logarithmic."""
 
 
 def plot_latency(rows: list[dict[str, Any]], path: Path) -> None:
-    """Draw median and 95th percentile over the window's length, a panel for each thread count.
+    """Plot median and 95th percentile against window length, a panel for each thread count.
 
     Args:
         rows: with `backend`, `threads`, `window_s`, `median_ms` and `p95_ms`.
@@ -48,15 +45,14 @@ def plot_latency(rows: list[dict[str, Any]], path: Path) -> None:
         panels[0, 0].set_yscale("log")
     else:
         panels[0, 0].set_ylim(bottom=0)
-    panels[0, 0].set_ylabel("sound to label (ms): median, shaded to p95")
+    panels[0, 0].set_ylabel("latency (ms): median, shaded to p95")
     handles, labels = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper", fontsize="small")
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    save(figure, path)
 
 
 def plot_accuracy_against_latency(rows: list[dict[str, Any]], time: str, path: Path) -> None:
-    """Draw the accuracy of each quantization over its time, with its size in MB.
+    """Plot the accuracy of each quantization against its time, with its size in MB.
 
     Args:
         rows: with `quantization`, `mb`, `accuracy`, and the time in ms.
@@ -76,15 +72,14 @@ def plot_accuracy_against_latency(rows: list[dict[str, Any]], time: str, path: P
         )
     axes.set_xlim(left=0, right=1.05 * ranked[-1][time])
     axes.set_xlabel(f"median time (ms): {time.removesuffix('_ms').replace('_', ' ')}")
-    axes.set_ylabel("accuracy on validation speakers")
+    axes.set_ylabel("accuracy (validation split)")
     axes.grid(alpha=0.3)
     figure.legend(loc="outside right upper", fontsize="small", title="fastest first")
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    save(figure, path)
 
 
 def plot_stream_cost(rows: list[dict[str, Any]], path: Path) -> None:
-    """Draw what a second of live sound costs over the hop, in percent of a core.
+    """Plot the CPU time of a second of audio against the hop, in percent of a core.
 
     Args:
         rows: with `sound`, `hop_s` and `percent_of_core`.
@@ -96,9 +91,8 @@ def plot_stream_cost(rows: list[dict[str, Any]], path: Path) -> None:
         axes.plot(*zip(*points, strict=True), marker="o", label=sound)
     axes.set_xlabel("hop (s)")
     axes.set_xticks(sorted({row["hop_s"] for row in rows}))
-    axes.set_ylabel("CPU time for a second of sound (% of a core)")
+    axes.set_ylabel("CPU (% of one core)")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    save(figure, path)

@@ -1,28 +1,26 @@
-"""Picture of how well a listener tells emotions in conversations, as PNG."""
+"""Plots of emotion recognition in conversations."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
+
+from benchmarks.plots.figure import plt, save
 
 
 def plot_listening(rows: list[dict[str, Any]], path: Path) -> None:
-    """Draw accuracy, error rate and label changes of windows and segments by condition.
+    """Plot accuracy, error rate and label changes of windows and segments by condition.
 
     Args:
-        rows: of `listening.score_condition`.
+        rows: of `stream_scores.score_conversations`.
         path: of the PNG.
     """
     panels = (
-        ("accuracy", "speech time with the right emotion"),
+        ("accuracy", "accuracy (share of speech time)"),
         ("error_rate", "emotion diarization error rate"),
-        ("changes_per_true_change", "label changes for each true one"),
+        ("changes_per_true_change", "label changes per true change"),
     )
     figure, axes = plt.subplots(1, 3, figsize=(12, 3.8), layout="constrained")
     places = np.arange(len(rows))
@@ -37,22 +35,21 @@ def plot_listening(rows: list[dict[str, Any]], path: Path) -> None:
         panel.margins(y=0.15)
     axes[2].axhline(1.1, color="black", linewidth=0.8, linestyle=":")
     axes[0].legend(loc="lower left")
-    figure.supxlabel("speech over noise", fontsize=9)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    figure.supxlabel("signal-to-noise ratio", fontsize=9)
+    save(figure, path)
 
 
 def plot_ordinary(rows: list[dict[str, Any]], path: Path) -> None:
-    """Draw false alarms and detection in conversations as they are, by condition.
+    """Plot false alarms and detection rates in mostly neutral conversations, by condition.
 
     Args:
-        rows: of `listening.score_ordinary`.
+        rows: of `stream_scores.score_ordinary`.
         path: of the PNG.
     """
     panels = (
-        ("false_alarms_per_hour", "false alarms an hour", "%.0f"),
-        ("detection_rate", "emotional turns with their emotion", "%.2f"),
-        ("any_emotion_rate", "emotional turns with some emotion", "%.2f"),
+        ("false_alarms_per_hour", "false alarms per hour", "%.0f"),
+        ("detection_rate", "emotional turns with the correct emotion", "%.2f"),
+        ("any_emotion_rate", "emotional turns with any emotion", "%.2f"),
     )
     figure, axes = plt.subplots(1, 3, figsize=(9, 3.2), layout="constrained")
     for panel, (key, title, form) in zip(axes, panels, strict=True):
@@ -60,6 +57,5 @@ def plot_ordinary(rows: list[dict[str, Any]], path: Path) -> None:
         panel.bar_label(bars, fmt=form, fontsize=8)
         panel.set_title(title, fontsize=10)
         panel.margins(y=0.15)
-    figure.supxlabel("speech over noise", fontsize=9)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    figure.supxlabel("signal-to-noise ratio", fontsize=9)
+    save(figure, path)

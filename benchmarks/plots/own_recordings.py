@@ -1,4 +1,4 @@
-"""Picture of how well own recordings are learnt, and in what time, as PNG."""
+"""Plot of fine-tuning on own recordings."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
+
+from benchmarks.plots.figure import plt, save
 
 
 def plot_own_recordings(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draw the UAR with its interval, and the time of a fold.
+    """Plot the UAR with its interval, and the time of a fold.
 
     Args:
         rows: of `own_recordings.run`.
@@ -38,8 +36,7 @@ def plot_own_recordings(rows: Sequence[dict[str, Any]], path: Path) -> None:
         [row["model"] for row in timed], [row["fold_s"] for row in timed], color="tab:orange"
     )
     panels[1].bar_label(bars, fmt="%.0f", label_type="center", color="w")
-    panels[1].set(title="seconds a fold")
+    panels[1].set(title="seconds per fold")
     for axes in panels:
         axes.invert_yaxis()
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    save(figure, path)

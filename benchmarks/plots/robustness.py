@@ -1,4 +1,4 @@
-"""Pictures of how well a model tells emotions in degraded sound, as PNG."""
+"""Plots of accuracy on degraded speech."""
 
 from __future__ import annotations
 
@@ -6,29 +6,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
+
+from benchmarks.plots.figure import plt, save
 
 WAYS = {
     "no_baseline": ("no baseline", "tab:gray"),
     "baseline": ("baseline of the speaker's neutral clips", "tab:blue"),
 }
-"""Ways of judging, with their names and colours."""
+"""Label and colour of each kind of result."""
 
 AXES = {
-    "babble": "speech over babble (dB)",
-    "noise": "speech over noise (dB)",
-    "high-pass": "cut-off of the high-pass (Hz)",
-    "low-pass": "cut-off of the low-pass (Hz)",
+    "babble": "speech-to-babble ratio (dB)",
+    "noise": "speech-to-noise ratio (dB)",
+    "high-pass": "high-pass cut-off (Hz)",
+    "low-pass": "low-pass cut-off (Hz)",
 }
-"""What each curve is drawn against."""
+"""Axis label of each curve."""
 
 
 def plot_robustness(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draw the UAR in each degradation with its interval.
+    """Plot the UAR with its interval for each degradation.
 
     Args:
         rows: of `robustness.run`.
@@ -49,16 +47,15 @@ def plot_robustness(rows: Sequence[dict[str, Any]], path: Path) -> None:
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.3)
     axes.legend(loc="lower left")
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    save(figure, path)
 
 
 def plot_curves(curves: dict[str, list[dict[str, Any]]], clean: dict[str, Any], path: Path) -> None:
-    """Draw the accuracy against levels and cut-offs.
+    """Plot the accuracy against levels and cut-offs.
 
     Args:
         curves: of `robustness.run`.
-        clean: its first row, drawn as a line across.
+        clean: its first row, drawn as a horizontal line.
         path: of the PNG.
     """
     figure, panels = plt.subplots(1, 4, figsize=(14, 3.6), sharey=True, layout="constrained")
@@ -79,5 +76,4 @@ def plot_curves(curves: dict[str, list[dict[str, Any]]], clean: dict[str, Any], 
             axes.invert_xaxis()
     panels[0].set_ylabel("accuracy (dotted: clean)")
     panels[0].legend(loc="lower left", fontsize=8)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    save(figure, path)

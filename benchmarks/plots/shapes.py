@@ -1,21 +1,18 @@
-"""Picture of accuracy against latency, as PNG."""
+"""Plot of accuracy against latency."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
+from benchmarks.plots.figure import plt, save
 
 LEAST_SPAN = 0.06
-"""Accuracy that the picture spans at least, so that what may be luck looks small."""
+"""Smallest range of the accuracy axis, so that chance differences look small."""
 
 
 def plot_shapes(rows: list[dict[str, Any]], path: Path) -> None:
-    """Draw each model's accuracy over its latency, its area after its size.
+    """Plot each model's accuracy against its latency; the area shows its size.
 
     Args:
         rows: with `model`, `file_mb`, `accuracy` and `median_ms`.
@@ -36,10 +33,9 @@ def plot_shapes(rows: list[dict[str, Any]], path: Path) -> None:
             ha="center",
             fontsize=8,
         )
-    axes.set(xlabel="sound to label (ms, median)", ylabel="accuracy on the validation actors")
+    axes.set(xlabel="median latency (ms)", ylabel="accuracy (validation split)")
     axes.set_xlim(0, 1.25 * latency[-1])
     spare = max(LEAST_SPAN - (max(accuracy) - min(accuracy)), 0.02) / 2
     axes.set_ylim(min(accuracy) - spare, max(accuracy) + spare)
     axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    save(figure, path)

@@ -1,4 +1,4 @@
-"""Picture of what baselines bring on a corpus that a model never heard, as PNG."""
+"""Plot of the effect of baselines on an unseen corpus."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
+
+from benchmarks.plots.figure import plt, save
 
 
 def plot_unseen(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draw the UAR and both mistakes about neutral speech, for each kind of baseline.
+    """Plot the UAR and both errors on neutral speech, for each kind of baseline.
 
     Args:
         rows: of `unseen.run`.
@@ -36,5 +34,4 @@ def plot_unseen(rows: Sequence[dict[str, Any]], path: Path) -> None:
     axes[0].set_yticks(places, [row["baseline"] for row in rows])
     axes[0].invert_yaxis()
     axes[0].set_ylabel("baseline")
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    save(figure, path)

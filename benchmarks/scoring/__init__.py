@@ -1,1 +1,1 @@
-"""Scores, and the tables that tell them."""
+"""Scores and their tables."""

@@ -1,4 +1,4 @@
-"""Sections of the model card that benchmarks write where `--write_card` asks for it."""
+"""Sections of the model card that benchmarks write with `--write_card`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.common.command import told_command
-from benchmarks.scoring.accuracy_tables import markdown
+from benchmarks.common.command import command_line
 from emo_listen.errors import ModelError
 
+CARD = "README.md"
+
 SCORES = "## Scores"
-"""Section of the card before which the most important ones come."""
+"""Section of the card before which the most important ones are put."""
 
 
 def add_write_card(parser: argparse.ArgumentParser) -> None:
@@ -20,53 +21,51 @@ def add_write_card(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--write_card",
         action="store_true",
-        help="write tables and pictures into the model folder's README.md",
+        help=f"write the tables and plots to {CARD} in the model folder",
     )
 
 
 def check_card(args: argparse.Namespace) -> None:
-    """Refuse `--write_card` early where there is no card.
+    """Refuse `--write_card` early if there is no card.
 
     Raises:
         ModelError: the model folder has no README.md.
     """
-    if args.write_card and not (args.model / "README.md").is_file():
-        raise ModelError(f"{args.model} has no README.md to write into: leave out --write_card")
+    if args.write_card and not (args.model / CARD).is_file():
+        raise ModelError(f"{args.model} has no {CARD} to write to: leave out --write_card")
 
 
 def write_card(
     model: Path,
     heading: str,
-    told: str,
-    tables: Sequence[list[list[str]]],
-    pictures: Sequence[Path],
+    summary: str,
+    results: Sequence[str],
+    plots: Sequence[Path],
     *,
     first: bool = False,
 ) -> None:
-    """Put a section into the model's card, in place of an older one under that heading.
+    """Write a section of the model's card, replacing an older one with that heading.
 
     Args:
-        model: the model's folder.
+        model: the model folder.
         heading: of the section, with its `## `.
-        told: what was measured, on what.
-        tables: each a heading and rows.
-        pictures: that are copied into the folder.
-        first: put a new section before the scores, not at the end.
+        summary: what was measured, and on what data.
+        results: Markdown lines.
+        plots: copied to the folder.
+        first: put a new section before the scores instead of at the end.
     """
-    lines = [told, "", "```", told_command(), "```", ""]
-    for table in tables:
-        lines += [*markdown(table), ""]
-    for picture in pictures:
-        shutil.copyfile(picture, model / picture.name)
-    lines += [f"![]({picture.name})" for picture in pictures]
-    card = model / "README.md"
+    lines = [summary, "", "```", command_line(), "```", "", *results, ""]
+    for plot in plots:
+        shutil.copyfile(plot, model / plot.name)
+    lines += [f"![]({plot.name})" for plot in plots]
+    card = model / CARD
     text = with_section(card.read_text(encoding="utf-8"), heading, lines, first=first)
     card.write_text(text, encoding="utf-8")
     print(f"Wrote {card}")
 
 
 def with_section(card: str, heading: str, lines: Sequence[str], *, first: bool) -> str:
-    """Return `card` with one section replaced or added; the others stay as they are."""
+    """Return `card` with one section replaced or added; other sections are unchanged."""
     section = "\n".join([heading, "", *lines])
     before, found, rest = f"\n{card}".partition(f"\n{heading}\n")
     if found:

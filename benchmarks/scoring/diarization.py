@@ -1,4 +1,4 @@
-"""How well labelled stretches of a stream agree with what is true of it."""
+"""Agreement of a stream's labels with the ground truth."""
 
 from __future__ import annotations
 
@@ -13,47 +13,47 @@ from emo_listen.model_settings import UNCERTAIN
 from train.evaluation.streams import Turn
 
 STEP = 0.01
-"""Seconds of the grid on which labels are compared."""
+"""Resolution at which labels are compared, in seconds."""
 
 
 @dataclass
 class Agreement:
-    """What was right and wrong, in seconds; adds up over conversations."""
+    """Correct and incorrect time, in seconds; adds up over conversations."""
 
     speech: float = 0.0
-    """Seconds in which somebody spoke."""
+    """Seconds of speech."""
 
-    right: float = 0.0
-    """Of these, with the emotion that was played."""
+    correct: float = 0.0
+    """Of these, with the true emotion."""
 
     confused: float = 0.0
-    """Of these, with another."""
+    """Of these, with another emotion."""
 
     missed: float = 0.0
-    """Of these, with none, or `uncertain`."""
+    """Of these, without a label or `uncertain`."""
 
     false_alarm: float = 0.0
-    """Seconds in which nobody spoke, with an emotion."""
+    """Seconds without speech, but with an emotion."""
 
     changes: int = 0
-    """How often the emotion that is told changes, `uncertain` left out."""
+    """Number of label changes, ignoring `uncertain`."""
 
     true_changes: int = 0
-    """How often that which was played does."""
+    """Number of changes of the true emotion."""
 
     def __add__(self, other: Agreement) -> Agreement:
-        """Sum of both."""
+        """Return the sum."""
         pairs = zip(astuple(self), astuple(other), strict=True)
         return Agreement(*(mine + theirs for mine, theirs in pairs))
 
     @property
     def accuracy(self) -> float:
-        """Fraction of the speech's time that has the right emotion."""
-        return self.right / self.speech
+        """Fraction of the speech time with the true emotion."""
+        return self.correct / self.speech
 
     @property
     def error_rate(self) -> float:
-        """Emotion diarization error rate: false alarms, misses and confusions over the speech.
+        """Emotion diarization error rate: false alarms, misses and confusions per speech time.
 
         Wang, Ravanelli and Yacoubi 2023, "Speech emotion diarization: which emotion appears
         when?", equation 1.
@@ -62,42 +62,43 @@ class Agreement:
 
     @property
     def changes_per_true_change(self) -> float:
-        """Label changes told for each true one."""
+        """Label changes per change of the true emotion."""
         return self.changes / max(self.true_changes, 1)
 
 
-def agreement(turns: Sequence[Turn], told: Sequence[Turn], seconds: float) -> Agreement:
-    """Compare what was told with what is true.
+def agreement(turns: Sequence[Turn], predicted: Sequence[Turn], seconds: float) -> Agreement:
+    """Compare predicted labels with the ground truth.
 
     Args:
-        turns: what is true, in order.
-        told: what was told, in order; a later one overrides an earlier one.
-        seconds: length of the sound.
+        turns: the ground truth, in order.
+        predicted: predicted labels, in order; later ones override earlier ones.
+        seconds: length of the stream.
     """
-    names = sorted({turn.label for turn in [*turns, *told]} - {UNCERTAIN})
+    names = sorted({turn.label for turn in [*turns, *predicted]} - {UNCERTAIN})
     index = {name: number for number, name in enumerate(names)} | {UNCERTAIN: -1}
-    true, heard = on_grid(turns, index, seconds), on_grid(told, index, seconds)
-    spoken, claimed = true >= 0, heard >= 0
+    true = on_grid(turns, index, seconds)
+    label = on_grid(predicted, index, seconds)
+    speech, labelled = true >= 0, label >= 0
     return Agreement(
-        speech=STEP * int(spoken.sum()),
-        right=STEP * int((spoken & (true == heard)).sum()),
-        confused=STEP * int((spoken & claimed & (true != heard)).sum()),
-        missed=STEP * int((spoken & ~claimed).sum()),
-        false_alarm=STEP * int((~spoken & claimed).sum()),
-        changes=count_changes(told),
+        speech=STEP * int(speech.sum()),
+        correct=STEP * int((speech & (true == label)).sum()),
+        confused=STEP * int((speech & labelled & (true != label)).sum()),
+        missed=STEP * int((speech & ~labelled).sum()),
+        false_alarm=STEP * int((~speech & labelled).sum()),
+        changes=count_changes(predicted),
         true_changes=count_changes(turns),
     )
 
 
-def on_grid(stretches: Sequence[Turn], index: dict[str, int], seconds: float) -> NDArray[np.int64]:
-    """Class of each `STEP` of `seconds`, -1 where there is none."""
+def on_grid(turns: Sequence[Turn], index: dict[str, int], seconds: float) -> NDArray[np.int64]:
+    """Class index of each `STEP` of `seconds`, -1 where there is none."""
     grid = np.full(round(seconds / STEP), -1)
-    for stretch in stretches:
-        grid[round(stretch.start / STEP) : round(stretch.end / STEP)] = index[stretch.label]
+    for turn in turns:
+        grid[round(turn.start / STEP) : round(turn.end / STEP)] = index[turn.label]
     return grid
 
 
-def count_changes(stretches: Sequence[Turn]) -> int:
-    """How often the label changes from one stretch to the next, `uncertain` left out."""
-    labels = [stretch.label for stretch in stretches if stretch.label != UNCERTAIN]
+def count_changes(turns: Sequence[Turn]) -> int:
+    """Count label changes between consecutive turns, ignoring `uncertain`."""
+    labels = [turn.label for turn in turns if turn.label != UNCERTAIN]
     return sum(before != after for before, after in pairwise(labels))

@@ -1,4 +1,4 @@
-"""Clips judged relative to a baseline of a few of the same speaker's neutral clips."""
+"""Scores clips relative to a baseline of a few neutral clips of the same speaker."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from train.corpus.recordings import Clip
 from train.evaluation.calibration import Answers
 
 
-def outputs_of(model: EmotionModel, clips: Sequence[Clip], told: str) -> list[Output]:
-    """Run the network on each whole clip; `told` names the work on the progress bar."""
+def outputs_of(model: EmotionModel, clips: Sequence[Clip], name: str) -> list[Output]:
+    """Run the network on each whole clip; `name` is shown on the progress bar."""
 
     def run(clip: Clip) -> Output:
         return model.run(clip.samples, model.sampling_rate)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(tqdm(pool.map(run, clips), told, len(clips), unit="clip"))
+        return list(tqdm(pool.map(run, clips), name, len(clips), unit="clip"))
 
 
 def clips_of_speakers(clips: Sequence[Clip], label: str) -> dict[str, list[int]]:
-    """Find the indices of each known speaker's clips of one class."""
+    """Return the indices of each known speaker's clips of one class."""
     found: dict[str, list[int]] = defaultdict(list)
     for index, clip in enumerate(clips):
         if clip.speaker is not None and clip.label == label:
@@ -41,29 +41,29 @@ def clips_of_speakers(clips: Sequence[Clip], label: str) -> dict[str, list[int]]
 def enrol(
     clips: Sequence[Clip], count: int, random: np.random.Generator, label: str = NEUTRAL
 ) -> dict[str, list[int]]:
-    """Draw the clips of which each speaker's baseline is made.
+    """Choose the clips of each speaker's baseline.
 
     Args:
-        clips: of a corpus.
-        count: of a speaker's clips; one always remains to be scored.
-        random: of the draw.
+        clips: a corpus.
+        count: clips of a speaker; at least one is left to be scored.
+        random: makes the choice.
         label: class of the clips.
 
     Returns:
-        Indices by speaker; a speaker who has fewer than two such clips is left out.
+        Indices by speaker, without speakers who have fewer than two such clips.
     """
-    drawn = {}
+    enrolled = {}
     for speaker, indices in clips_of_speakers(clips, label).items():
         if len(indices) > 1:
             chosen = random.permutation(indices)[: min(count, len(indices) - 1)]
-            drawn[speaker] = [int(index) for index in chosen]
-    return drawn
+            enrolled[speaker] = [int(index) for index in chosen]
+    return enrolled
 
 
 def baseline_of(
     model: EmotionModel, clips: Sequence[Clip], outputs: Sequence[Output], chosen: Sequence[int]
 ) -> Baseline:
-    """Make a baseline of the clips at the indices `chosen`, as `Baseline.from_speech` does."""
+    """Compute a baseline from the clips at the indices `chosen`, as `Baseline.from_speech` does."""
     lengths = np.array([len(clips[index].samples) for index in chosen], float)
     embeddings = np.array([outputs[index].embedding for index in chosen])
     mean = np.average(embeddings, axis=0, weights=lengths)
@@ -77,14 +77,14 @@ def answers_of(
     rows: Sequence[int] | None = None,
     shifts: Sequence[NDArray[np.float64]] | None = None,
 ) -> Answers:
-    """Put calibrated logits beside what is known of the clips.
+    """Combine calibrated logits with the clips' classes and speakers.
 
     Args:
-        model: that gave the outputs.
+        model: the model that computed the outputs.
         clips: all clips.
-        outputs: of all clips.
-        rows: indices of the clips that count; all where None.
-        shifts: what a baseline takes off the logits, for each of `rows`; nothing where None.
+        outputs: outputs of all clips.
+        rows: indices of the clips to score; all if None.
+        shifts: shift of the logits by a baseline, for each of `rows`; none if None.
     """
     rows = range(len(clips)) if rows is None else rows
     logits = np.array([outputs[index].logits for index in rows])
@@ -104,16 +104,16 @@ def answers_with_baselines(
     clips: Sequence[Clip],
     outputs: Sequence[Output],
     chosen: dict[str, list[int]],
-    judged_by: dict[str, str] | None = None,
+    assigned: dict[str, str] | None = None,
 ) -> Answers:
-    """Judge the clips that no baseline is made of, each relative to its speaker's baseline.
+    """Score the clips that are not part of a baseline, each relative to its speaker's baseline.
 
     Args:
-        model: that gave the outputs.
+        model: the model that computed the outputs.
         clips: all clips.
-        outputs: of all clips.
-        chosen: indices of each speaker's clips for the baseline; other speakers do not count.
-        judged_by: whose baseline each speaker gets; their own where None.
+        outputs: outputs of all clips.
+        chosen: indices of each speaker's clips for the baseline; other speakers are left out.
+        assigned: whose baseline each speaker gets; their own if None.
     """
     shifts = {
         speaker: model.shift(baseline_of(model, clips, outputs, indices))
@@ -123,5 +123,5 @@ def answers_with_baselines(
     rows = [i for i, clip in enumerate(clips) if i not in used and clip.speaker in shifts]
     whose = [str(clips[index].speaker) for index in rows]
     return answers_of(
-        model, clips, outputs, rows, [shifts[(judged_by or {}).get(who, who)] for who in whose]
+        model, clips, outputs, rows, [shifts[(assigned or {}).get(who, who)] for who in whose]
     )

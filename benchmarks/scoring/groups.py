@@ -16,29 +16,29 @@ CREMA_D_TABLE = "VideoDemographics.csv"
 """CREMA-D's table of its actors: `ActorID`, `Age`, `Sex`, `Race`, `Ethnicity`."""
 
 AGE = "age"
-"""Name of the column, in lower case, whose numbers of years are put into bands."""
+"""Column name, in lower case, whose numbers of years are grouped into bands."""
 
 AGE_BANDS = ((30, "under 30"), (45, "30 to 44"), (60, "45 to 59"), (200, "60 and over"))
-"""Age in years that a band ends before, and its name; at least six of CREMA-D's 91 actors each."""
+"""End of each band in years (exclusive) and its name; each has 6 or more of CREMA-D's 91 actors."""
 
 UNKNOWN = "unknown"
-"""Group of a speaker whom the table does not name, or of whom it says nothing."""
+"""Group of speakers that the table does not list or leaves blank."""
 
 Table = dict[str, dict[str, str]]
-"""By attribute, the group of each speaker."""
+"""Group of each speaker, by attribute and speaker."""
 
 
 def find_table(data: str) -> Path | None:
-    """Return the table of speakers that lies in the corpus's folder, where there is one."""
+    """Return the table of speakers in the corpus's folder, if there is one."""
     path = Path(data).expanduser() / CREMA_D_TABLE
     return path if path.is_file() else None
 
 
 def read_table(path: Path) -> Table:
-    """Read a CSV: the first column names the speaker, each other column is an attribute.
+    """Read a CSV: the first column is the speaker, the others are attributes.
 
     Raises:
-        CorpusError: no such CSV, or an age that is no number of years.
+        CorpusError: not such a CSV, or an age that is not a number of years.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -48,7 +48,7 @@ def read_table(path: Path) -> Table:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CorpusError(f"{path} cannot be read as a table of speakers: {error}") from error
     if len(columns) < 2:
-        raise CorpusError(f"{path} needs a column for the speaker, and one for each attribute")
+        raise CorpusError(f"{path} needs a column of speakers and at least one attribute column")
     table: Table = {}
     for column in columns[1:]:
         read = _age_band if column.strip().lower() == AGE else str.strip
@@ -65,28 +65,30 @@ def _age_band(text: str) -> str:
         years = float(text)
         return next(name for end, name in AGE_BANDS if 0 <= years < end)
     except (ValueError, StopIteration):
-        raise CorpusError(f"{text!r} is no age in years: mend the table of speakers") from None
+        raise CorpusError(
+            f"{text!r} is not an age in years: correct the table of speakers"
+        ) from None
 
 
 def score_groups(
     answers: Answers, table: Table, labels: list[str], uncertain_below: float
 ) -> list[dict[str, Any]]:
-    """Tell the figures of each group, by attribute, of those that tell speakers apart.
+    """Compute the figures of each group, for attributes that have several groups.
 
     Args:
-        answers: as `figures.figures`.
-        table: of the speakers.
+        answers: as for `figures.figures`.
+        table: groups of the speakers.
         labels: class names, in the order of the logits.
-        uncertain_below: confidence below which a label is `uncertain`; 0 never.
+        uncertain_below: confidence below which a label is `uncertain`; 0 for never.
 
     Returns:
-        Rows with `attribute`, `group`, `speakers` and `clips` (counts) and what `figures` gives.
+        Rows with `attribute`, `group`, `speakers`, `clips` (counts) and the result of `figures`.
 
     Raises:
-        CorpusError: the corpus does not tell every clip's speaker.
+        CorpusError: the speaker of a clip is not known.
     """
     if None in answers.speakers:
-        raise CorpusError("groups need speakers, and the corpus does not tell every clip's")
+        raise CorpusError("the corpus does not name the speaker of every clip: leave out --groups")
     rows = []
     for attribute, group_of in table.items():
         of_clip = np.array([group_of.get(str(name), UNKNOWN) for name in answers.speakers])
@@ -108,6 +110,6 @@ def score_groups(
 
 
 def _in_order(group: str) -> tuple[bool, int, str]:
-    """Sort ages by age, others by name, and what is unknown last."""
+    """Sort ages by age, others by name, and `unknown` last."""
     names = [name for _, name in AGE_BANDS]
     return group.lower() == UNKNOWN, names.index(group) if group in names else 0, group

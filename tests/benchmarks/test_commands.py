@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,8 +12,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from benchmarks import accuracy, latency, own_recordings, results
-from benchmarks.common import command
+from benchmarks import (
+    accuracy,
+    latency,
+    own_recordings,
+    results,
+)
+from benchmarks.common import command, options
 from benchmarks.common.backends import PYTORCH, load_backends
 from benchmarks.common.hubert_base import HUBERT_BASE
 from benchmarks.common.pytorch_backends import BF16, PIPELINE, pytorch_backends
@@ -133,12 +137,12 @@ def test_shapes_side_by_side(repository, shared_dir, models, calibrated, tmp_pat
 
 def test_a_model_without_a_card_is_a_named_error(models, tmp_path):
     arguments = ["--data", str(tmp_path), "--model", str(models[1]), "--write_card"]
-    with pytest.raises(ModelError, match=r"has no README\.md to write into"):
+    with pytest.raises(ModelError, match=r"has no README\.md to write to"):
         accuracy.run(accuracy.parse_args(arguments))
 
 
-def test_the_folders_temperature_is_applied_to_all(models, calibrated):
-    (calibrated / FP32).unlink()  # As in the bundled model: it is exported for the while.
+def test_the_temperature_of_the_folder_applies_to_all(models, calibrated):
+    (calibrated / FP32).unlink()  # As in the bundled model: the checkpoint is exported.
     backends = load_backends(models[0], calibrated, threads=1)
     assert list(backends.predictors) == BACKENDS
     samples = bundled_speech(16_000)[:32_000]
@@ -151,26 +155,26 @@ def test_the_folders_temperature_is_applied_to_all(models, calibrated):
 
 
 def answers(classes, given, speakers, confidence=0.9):
-    """Two classes; the given one has `confidence`."""
+    """Two classes; the predicted one has `confidence`."""
     probabilities = np.full((len(classes), 2), 1 - confidence)
     probabilities[np.arange(len(classes)), given] = confidence
     return Answers(np.log(probabilities), np.array(classes), list(speakers))
 
 
-def test_figures_of_known_answers():
-    told = figures(answers([0, 0, 0, 1], [0, 0, 1, 1], "abca"), ["calm", "loud"], 0.8)
-    assert told["accuracy"] == told["accuracy_certain"] == 0.75
-    assert told["uar"] == pytest.approx((2 / 3 + 1) / 2)
-    assert told["recall_calm"] == pytest.approx(2 / 3)
-    assert told["expected_calibration_error"] == pytest.approx(0.15)
-    assert told["certain"] == 1
+def test_figures_by_hand():
+    found = figures(answers([0, 0, 0, 1], [0, 0, 1, 1], "abca"), ["calm", "loud"], 0.8)
+    assert found["accuracy"] == found["accuracy_certain"] == 0.75
+    assert found["uar"] == pytest.approx((2 / 3 + 1) / 2)
+    assert found["recall_calm"] == pytest.approx(2 / 3)
+    assert found["expected_calibration_error"] == pytest.approx(0.15)
+    assert found["certain"] == 1
     none = figures(answers([0, 1], [0, 1], "ab", 0.7), ["calm", "loud"], 0.8)
     assert (none["certain"], none["accuracy_certain"]) == (0, None)
     assert "accuracy_95" not in none
     assert "certain" not in figures(answers([0, 1], [0, 1], "ab"), ["calm", "loud"], 0.0)
 
 
-def test_intervals_draw_whole_speakers():
+def test_intervals_resample_speakers():
     # Each speaker is always right or always wrong, in many clips.
     speakers = np.repeat(list("abcd"), 100)
     given = np.repeat([0, 0, 0, 1], 100)
@@ -189,9 +193,9 @@ def test_groups_of_a_table(tmp_path):
     )
     table = read_table(path)
     assert table["age"] == {"a": "under 30", "b": "30 to 44", "c": "60 and over", "d": "unknown"}
-    heard = answers([0, 1] * 5, [0, 0] * 5, "aabbccddee")
-    rows = score_groups(heard, table, ["calm", "loud"], 0.0)
-    # All speak one tongue, but for e, of whom nothing is known.
+    all_answers = answers([0, 1] * 5, [0, 0] * 5, "aabbccddee")
+    rows = score_groups(all_answers, table, ["calm", "loud"], 0.0)
+    # All speak one language, except e, who is not in the table.
     assert [(row["attribute"], row["group"]) for row in rows] == [
         *(("age", name) for name in ("under 30", "30 to 44", "60 and over", "unknown")),
         *(("sex", name) for name in ("Female", "Male", "unknown")),
@@ -200,16 +204,16 @@ def test_groups_of_a_table(tmp_path):
     assert [row["speakers"] for row in rows] == [1, 1, 1, 2, 2, 2, 1, 4, 1]
     assert [row["clips"] for row in rows[-2:]] == [8, 2]
     assert "accuracy_95" in rows[-2] and "accuracy_95" not in rows[0]
-    told = by_group({"ONNX int8": rows})
-    interval = told[0].index("95 % interval")
-    assert [row[interval] for row in told[-2:]] == ["0.50 to 0.50", "too few (< 3)"]
-    without_e = heard.select(np.array([name != "e" for name in heard.speakers]))
+    table_rows = by_group({"ONNX int8": rows})
+    interval = table_rows[0].index("95 % interval")
+    assert [row[interval] for row in table_rows[-2:]] == ["0.50 to 0.50", "too few (< 3)"]
+    without_e = all_answers.select(np.array([name != "e" for name in all_answers.speakers]))
     attributes = {row["attribute"] for row in score_groups(without_e, table, ["x", "y"], 0.0)}
     assert attributes == {"age", "sex"}
 
 
 @pytest.mark.parametrize("text", ["", "Who\na\n", "Who,Age\na,old\n", "Who,Age\na,-3\n"])
-def test_a_table_that_is_none_is_refused(tmp_path, text):
+def test_invalid_tables_are_refused(tmp_path, text):
     (tmp_path / "speakers.csv").write_text(text)
     with pytest.raises(CorpusError):
         read_table(tmp_path / "speakers.csv")
@@ -218,7 +222,7 @@ def test_a_table_that_is_none_is_refused(tmp_path, text):
 
 
 def test_groups_need_speakers():
-    with pytest.raises(CorpusError, match="does not tell every clip's"):
+    with pytest.raises(CorpusError, match="does not name the speaker of every clip"):
         score_groups(answers([0], [0], [None]), {"sex": {"a": "Male"}}, ["calm", "loud"], 0.0)
 
 
@@ -244,7 +248,7 @@ def test_latency_on_crema_d(repository, shared_dir, models, tmp_path):
     assert (tmp_path / "latency.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_latency_of_what_there_is_on_the_bundled_sample(repository, models, tmp_path):
+def test_latency_of_available_backends_on_the_bundled_sample(repository, models, tmp_path):
     _, model = models
     done = run(
         repository,
@@ -262,7 +266,7 @@ def test_latency_of_what_there_is_on_the_bundled_sample(repository, models, tmp_
 
 @pytest.fixture
 def clone(models, tmp_path, monkeypatch):
-    """A clone whose checkpoint and bundled model are tiny, with a folder of CREMA-D's names."""
+    """A clone with a tiny checkpoint and bundled model, and a folder of CREMA-D's file names."""
     checkpoint, model = models
     names = ("1009_IEO_ANG_HI", "1009_IEO_NEU_XX", "1011_IEO_SAD_HI", "1002_IEO_SAD_LO")
     corpus = tmp_path / "crema-d" / "AudioWAV"
@@ -272,43 +276,36 @@ def clone(models, tmp_path, monkeypatch):
         soundfile.write(corpus / f"{name}.wav", speech[i * 16_000 : (i + 2) * 16_000], 16_000)
     monkeypatch.setattr(command, "BUNDLED_CHECKPOINT", checkpoint)
     monkeypatch.setattr(command, "BUNDLED_MODEL", model)
+    monkeypatch.setattr(options, "BUNDLED_MODEL", model)
     monkeypatch.setattr(to_onnx, "BUNDLED_CHECKPOINT", checkpoint)
     monkeypatch.chdir(tmp_path)
     return corpus.parent
 
 
-def test_benchmarks_find_checkpoint_and_corpus_themselves(clone, monkeypatch, capsys):
-    """On the clone's checkpoint, and on the corpus that is found."""
+def test_the_default_checkpoint_and_corpus(clone, monkeypatch, repository):
     monkeypatch.setenv("EMO_LISTEN_DATA", str(clone))
-    monkeypatch.setattr(sys, "argv", ["accuracy.py"])
-    assert command.run_benchmark(accuracy.parse_args, accuracy.run) == 0
-    document = json.loads(capsys.readouterr().out.splitlines()[-1])
+    document = json.loads(run(repository, "accuracy.py").stdout.splitlines()[-1])
     assert list(document["backends"]) == BACKENDS
     assert document["clips"] == 3  # 1002 is a training actor
-    quick = ["--windows", "0.5", "--threads", "1", "--rounds", "2"]
-    monkeypatch.setattr(sys, "argv", ["latency.py", *quick])
-    assert command.run_benchmark(latency.parse_args, latency.run) == 0
-    document = json.loads(capsys.readouterr().out.splitlines()[-1])
+    done = run(repository, "latency.py", "--windows", 0.5, "--threads", 1, "--rounds", 2)
+    document = json.loads(done.stdout.splitlines()[-1])
     assert document["speech"] == "crema-d"
     assert [row["backend"] for row in document["results"]] == BACKENDS
 
 
-def test_without_a_corpus_the_command_that_gets_one_is_named(clone, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["accuracy.py"])
-    assert command.run_benchmark(accuracy.parse_args, accuracy.run) == 2
-    told = "python train/get_crema_d.py --output data/crema-d"
-    assert told in capsys.readouterr().err
-    quick = ["--windows", "0.5", "--threads", "1", "--rounds", "2"]
-    monkeypatch.setattr(sys, "argv", ["latency.py", *quick])
-    assert command.run_benchmark(latency.parse_args, latency.run) == 0
-    out = capsys.readouterr().out
-    assert told in out
-    assert json.loads(out.splitlines()[-1])["speech"] == "bundled sample"
+def test_without_a_corpus_its_download_is_suggested(clone, repository):
+    download = "python train/get_crema_d.py --output data/crema-d"
+    done = run(repository, "accuracy.py")
+    assert done.returncode == 2
+    assert download in done.stderr
+    done = run(repository, "latency.py", "--windows", 0.5, "--threads", 1, "--rounds", 2)
+    assert download in done.stdout
+    assert json.loads(done.stdout.splitlines()[-1])["speech"] == "bundled sample"
 
 
 def test_the_bundled_checkpoint_is_not_compared_with_another_model(models, tmp_path):
     args = latency.parse_args(["--model", str(models[1])])
-    command.complete(args)
+    command.fill_defaults(args)
     assert args.checkpoint is None
 
 
@@ -318,7 +315,7 @@ def test_models_of_other_classes_are_not_compared(repository, models, tmp_path):
     checkpoint = tiny.save(other, tmp_path / "other")
     done = run(repository, "latency.py", "--checkpoint", checkpoint, "--model", model)
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith("latency.py: error: PyTorch and ONNX fp32")
+    assert done.stderr.splitlines()[-1].startswith("error: PyTorch and ONNX fp32")
 
 
 def test_a_corpus_without_the_split_is_a_named_error(repository, models, tmp_path):
@@ -331,7 +328,7 @@ def test_a_corpus_without_the_split_is_a_named_error(repository, models, tmp_pat
         *("--data", tmp_path / "clips.csv", "--split", "test", "--model", model),
     )
     assert done.returncode == 2
-    assert "accuracy.py: error: " in done.stderr
+    assert "error: " in done.stderr
 
 
 @pytest.mark.corpus
@@ -375,12 +372,12 @@ def test_the_cost_of_a_stream(repository, models, tmp_path):
     alone = [row for row in document["many"] if row["batch"] == 1]
     assert [row["streams"] for row in alone] == [1, 3]
     for row in alone:
-        # One window at a time is what the package does, so nothing may change.
+        # The package runs one window at a time, so nothing may change.
         assert row["largest_change"] == 0
         assert row["real_time"] > 0
     (batched,) = [row for row in document["many"] if row["batch"] > 1]
     assert 0 < batched["largest_change"] < 0.1
-    assert "streams at once keep up with real time" in done.stdout
+    assert "simultaneous streams run in real time" in done.stdout
     assert (tmp_path / "stream_cost.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -399,15 +396,9 @@ def test_memory_and_the_first_label(repository, models):
 
 
 def test_a_process_that_fails_is_a_named_error(repository, tmp_path):
-    script = repository / "benchmarks" / "memory.py"
-    done = subprocess.run(
-        [sys.executable, script, "--model", tmp_path, "--rounds", "1"],
-        capture_output=True,
-        text=True,
-    )
+    done = run(repository, "memory.py", "--model", tmp_path, "--rounds", 1)
     assert done.returncode == 2
-    assert "memory.py: error: emo-listen gave no label" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert "error: emo-listen failed" in done.stderr
 
 
 def test_other_ways_to_run_pytorch_give_its_probabilities(models):
@@ -419,7 +410,7 @@ def test_other_ways_to_run_pytorch_give_its_probabilities(models):
         np.testing.assert_allclose(others[name](samples), expected, atol=tolerance)
 
 
-def test_speed_ups_are_against_the_same_models_pytorch_and_hubert_bases():
+def test_speed_ups_over_the_same_model_and_hubert_base_in_pytorch():
     rows = [
         {"backend": name, "threads": 1, "window_s": 3.0, "median_ms": time}
         for name, time in (
@@ -442,11 +433,11 @@ def test_the_page_of_results(repository, models, tmp_path):
             ]
         }
     }
-    told = {**machine(), "load": 3.0}
-    page = "\n".join(results.page_lines(documents, told, tmp_path / "here", 12.3))
+    info = {**machine(), "load": 3.0}
+    page = "\n".join(results.page_lines(documents, info, tmp_path / "here", 12.3))
     assert "| emo-listen | 0.50 | 0.60 | 99 |" in page
     assert "WARNING: other work was running (load 3.0" in page
-    assert "## Tried, and did not pay" in page
+    assert "## Tried without benefit" in page
     absent = ["--librispeech", "absent", "--emo_db", "absent", "--noise", "absent"]
     args = results.parse_args(["--model", str(models[1]), *absent])
     assert list(results.commands(args, tmp_path)) == ["latency", "streaming", "memory"]
@@ -462,9 +453,9 @@ def test_the_page_of_results(repository, models, tmp_path):
     crema_d.mkdir()
     (crema_d / "1001_DFA_ANG_XX.wav").touch()
     everything[everything.index("x")] = str(crema_d)
-    options = results.commands(results.parse_args(everything), tmp_path)["own_recordings"]
-    assert options[:4] == ["--base_model", str(models[0]), "--data", str(crema_d)]
-    own = own_recordings.parse_args(options)
+    arguments = results.commands(results.parse_args(everything), tmp_path)["own_recordings"]
+    assert arguments[:4] == ["--base_model", str(models[0]), "--data", str(crema_d)]
+    own = own_recordings.parse_args(arguments)
     assert own.split == "test"
 
 

@@ -11,15 +11,19 @@ import soundfile
 
 from benchmarks.common.noises import load_noises
 from benchmarks.conversations.compose import compose
+from benchmarks.conversations.live_events import (
+    delays_of_final_labels,
+    delays_of_first_labels,
+    windows_as_turns,
+)
 from benchmarks.conversations.ordinary import (
     EMOTIONAL,
     READER_SECONDS,
     READERS,
     alarms,
     compose_ordinary,
-    utterances_of,
+    split_utterances,
 )
-from benchmarks.listening import delays_of_final_labels, delays_of_first_labels, held_windows
 from benchmarks.scoring.diarization import agreement
 from emo_listen import SegmentEvent
 from emo_listen.errors import CorpusError
@@ -47,7 +51,7 @@ def test_the_speech_in_a_clip_is_found():
     assert (begin, end) == (RATE // 2, 3 * RATE // 2)
 
 
-def test_a_conversation_is_what_it_says_it_is():
+def test_turns_of_a_conversation():
     made = compose(CLIPS, RATE, 5, np.random.default_rng(0))
     assert len(made.turns) == 5
     for turn in made.turns:
@@ -63,7 +67,7 @@ def test_a_conversation_is_what_it_says_it_is():
     assert compose(CLIPS, RATE, 5, np.random.default_rng(1)).turns != made.turns
 
 
-def test_noise_lies_as_far_below_the_speech_as_asked():
+def test_noise_has_the_given_ratio():
     hiss = np.random.default_rng(0).standard_normal(3 * RATE).astype(np.float32)
     clean = compose(CLIPS, RATE, 4, np.random.default_rng(2))
     noisy = compose(CLIPS, RATE, 4, np.random.default_rng(2), [hiss, 0.01 * hiss], 10.0)
@@ -72,7 +76,7 @@ def test_noise_lies_as_far_below_the_speech_as_asked():
     assert 10 * np.log10(0.045 / np.square(noise).mean()) == pytest.approx(10, abs=0.2)
 
 
-def test_conversations_as_they_are_are_mostly_ordinary():
+def test_ordinary_conversations_are_mostly_neutral():
     acted = [clip("a", label) for label in (*["neutral"] * 12, *["anger", "fear", "sadness"] * 5)]
     plain = [clip(reader, "neutral", 15.0) for reader in "wxyz"]
     made = compose_ordinary(acted, plain, RATE, np.random.default_rng(0))
@@ -86,18 +90,18 @@ def test_conversations_as_they_are_are_mostly_ordinary():
     np.testing.assert_array_equal(made.samples, again.samples)
 
 
-def test_readings_are_cut_where_they_are_softest():
+def test_readings_are_split_at_the_quietest_point():
     loud, soft = np.full(3 * RATE, 0.3, np.float32), np.full(RATE // 2, 0.001, np.float32)
-    parts = utterances_of(np.concatenate([loud, soft, loud, soft, loud]), RATE)
+    parts = split_utterances(np.concatenate([loud, soft, loud, soft, loud]), RATE)
     assert len(parts) == 3
     assert [abs(part[0]) < 0.01 for part in parts] == [False, True, True]
-    assert utterances_of(loud[:RATE], RATE) == []  # too short to be a turn
+    assert split_utterances(loud[:RATE], RATE) == []  # too short to be a turn
 
 
 def test_alarms_by_hand():
     turns = [Turn(0, 4, "neutral"), Turn(5, 7, "anger"), Turn(8, 10, "fear"), Turn(11, 13, "fear")]
-    told = {
-        (0, 2, "neutral"),  # right
+    labels = {
+        (0, 2, "neutral"),  # correct
         (2, 4, "fear"),  # false
         (5.5, 7, "anger"),  # detected
         (8, 10, "anger"),  # noticed, with another emotion
@@ -106,7 +110,7 @@ def test_alarms_by_hand():
     }
     segments = [
         SegmentEvent(start=start, end=end, label=label, confidence=1.0, scores={})
-        for start, end, label in sorted(told)
+        for start, end, label in sorted(labels)
     ]
     found = alarms(turns, segments, 1800)
     assert (found.segments, found.false_alarms) == (4, 2)
@@ -121,15 +125,15 @@ def test_alarms_by_hand():
 
 def test_agreement_by_hand():
     turns = [Turn(1, 2, "anger"), Turn(3, 5, "fear"), Turn(6, 7, "anger")]
-    told = [
+    predicted = [
         Turn(0.5, 2, "anger"),  # half a second too early
         Turn(3, 4, "fear"),
         Turn(4, 5, "anger"),  # confused
         Turn(6, 7, "uncertain"),  # missed
     ]
-    found = agreement(turns, told, 8)
+    found = agreement(turns, predicted, 8)
     assert found.speech == pytest.approx(4)
-    assert found.right == pytest.approx(2)
+    assert found.correct == pytest.approx(2)
     assert found.confused == pytest.approx(1)
     assert found.missed == pytest.approx(1)
     assert found.false_alarm == pytest.approx(0.5)
@@ -156,23 +160,23 @@ def test_delays_are_from_the_true_end_and_beginning():
     ]
     assert delays_of_final_labels(turns, events) == pytest.approx([0.3, 0.2])
     assert delays_of_first_labels(turns, events) == pytest.approx([0.95])
-    assert held_windows([event for event, _ in events], 0.5) == []
+    assert windows_as_turns([event for event, _ in events], 0.5) == []
 
 
-def test_a_folder_without_noises_is_named(tmp_path: Path):
-    with pytest.raises(CorpusError, match="holds no recordings of ESC-10"):
+def test_a_folder_without_noises_is_refused(tmp_path: Path):
+    with pytest.raises(CorpusError, match="has no recordings of ESC-10"):
         load_noises(tmp_path, RATE)
 
 
-def test_noises_that_are_shortened_are_counted(tmp_path: Path):
+def test_damaged_noises_are_read_up_to_the_damage(tmp_path: Path):
     noise = np.random.default_rng(0).normal(0, 0.1, 4 * RATE)
     for name in ("rain-1-1-A.flac", "rain-2-2-A.flac"):
         soundfile.write(tmp_path / name, noise, RATE)
     damaged = tmp_path / "rain-2-2-A.flac"
     damaged.write_bytes(damaged.read_bytes()[: damaged.stat().st_size // 2])
     whole, short = load_noises(tmp_path, RATE)
-    assert (whole.shortened, len(whole.samples)) == (False, 4 * RATE)
-    assert short.shortened and RATE < len(short.samples) < 3 * RATE
+    assert (whole.truncated, len(whole.samples)) == (False, 4 * RATE)
+    assert short.truncated and RATE < len(short.samples) < 3 * RATE
 
 
 def run(repository: Path, script: str, *arguments: object) -> dict:
@@ -215,7 +219,7 @@ def test_listening_on_crema_d(repository: Path, shared_dir: Path, tmp_path: Path
     assert (tmp_path / "listening.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_short_soak(repository: Path, tmp_path: Path):
-    document = run(repository, "soak.py", "--hours", 0.3, "--output", tmp_path)
+def test_a_short_soak(repository: Path):
+    document = run(repository, "soak.py", "--hours", 0.3)
     assert document["segments"] % 9 == 0 and document["segments"] > 0
     assert document["largest_drift_samples"] == 0

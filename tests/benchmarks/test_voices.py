@@ -1,4 +1,4 @@
-"""Ordinary speech, unseen corpora and degraded sound: what those benchmarks compute and tell."""
+"""The benchmarks of ordinary speech, unseen corpora and degraded speech."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def noise(tmp_path) -> Path:
     return folder
 
 
-def test_every_degradation_is_the_same_for_a_seed(sample_file):
+def test_degradations_are_deterministic(sample_file):
     speech = load_audio(sample_file, RATE)[: 2 * RATE]
     every = degradations.standard(RATE, [hiss(0)], [speech])
     for name, degrade in every.items():
@@ -97,13 +97,13 @@ def test_every_degradation_is_the_same_for_a_seed(sample_file):
 
 
 def loss(degrade: degradations.Degrade, frequency: float) -> float:
-    """Tell by how many dB the middle of a tone falls."""
+    """Return the attenuation of a tone in dB, measured in its middle."""
     middle = slice(RATE // 4, -RATE // 4)
     before = tone(frequency)
     return level(before[middle]) - level(degrade(before, np.random.default_rng(0))[middle])
 
 
-def test_filters_pass_what_they_should():
+def test_frequency_responses_of_filters():
     for cutoff in (80, 300):
         degrade = degradations.high_pass(RATE, cutoff)
         assert loss(degrade, cutoff / 2) == pytest.approx(30, abs=1)
@@ -116,7 +116,7 @@ def test_filters_pass_what_they_should():
     assert level(degradations.mu_law(tone(440)) - tone(440)) < level(tone(440)) - 30
 
 
-def test_noise_and_babble_lie_as_far_below_as_asked():
+def test_noise_and_babble_have_the_given_ratio():
     speech = tone(440)
     for degrade in (degradations.noises([hiss(1)], 5), degradations.babble([hiss(2)], 5)):
         added = degrade(speech, np.random.default_rng(0)) - speech
@@ -124,16 +124,16 @@ def test_noise_and_babble_lie_as_far_below_as_asked():
 
 
 @pytest.mark.parametrize("shape", [degradations.LIVING_ROOM, degradations.FAR_FIELD])
-def test_rooms_reverberate_as_long_as_they_say(shape):
+def test_reverberation_times_of_rooms(shape):
     response = degradations.impulse_response(shape, RATE, np.random.default_rng(1))
     assert response[0] == 1  # the direct sound
     left = 10 * np.log10(np.square(response)[::-1].cumsum()[::-1] / np.square(response).sum())
     measured = 3 * (np.argmax(left < -25) - np.argmax(left < -5)) / RATE
-    low, high = np.array(shape.reverberation) * degradations.LONGER
+    low, high = np.array(shape.reverberation) * degradations.DECAY_FACTOR
     assert 0.8 * low <= measured <= 1.2 * high
 
 
-def test_a_section_of_the_card_replaces_its_older_one():
+def test_a_section_of_the_card_replaces_an_older_one():
     card = "---\na: b\n---\n\n# Model\n\n## Scores\n\nMany.\n"
     once = with_section(card, "## First", ["a"], first=True)
     assert once == "---\na: b\n---\n\n# Model\n\n## First\n\na\n\n## Scores\n\nMany.\n"
@@ -143,7 +143,7 @@ def test_a_section_of_the_card_replaces_its_older_one():
     assert with_section(both, "## Last", ["b"], first=False) == both
 
 
-def test_both_mistakes_about_neutral_speech():
+def test_both_errors_on_neutral_speech():
     logits = np.log(np.eye(3)[[0, 0, 1, 1, 2]] + 1e-6)
     answers = Answers(logits, np.array([0, 1, 1, 2, 2]), list("abcab"))
     labels = ["anger", "neutral", "sadness"]
@@ -154,7 +154,7 @@ def test_both_mistakes_about_neutral_speech():
     assert neutral_errors(answers, ["a", "b", "c"]) == {}
 
 
-def test_the_interval_of_the_uar_weighs_classes_alike():
+def test_the_interval_of_the_uar_weights_classes_equally():
     # Two speakers of three are always right; the many clips of one class do not matter.
     speakers = np.repeat(list("abc"), 11)
     classes = np.tile([0] * 10 + [1], 3)
@@ -171,7 +171,7 @@ def test_clips_of_a_baseline_are_not_scored(head_model):
     assert {speaker: len(indices) for speaker, indices in chosen.items()} == dict.fromkeys(
         VOICES, 2
     )
-    # One always remains; who has but one is left out.
+    # One always remains; speakers with only one are left out.
     assert all(len(i) == 3 for i in enrol(clips, 9, np.random.default_rng(0)).values())
     few = [clip for clip in clips if clip.label != "neutral" or clip.name.endswith("0")]
     assert enrol(few, 1, np.random.default_rng(0)) == {}
@@ -218,7 +218,7 @@ def test_an_unseen_corpus_with_every_kind_of_baseline(repository, corpus, head_m
         "of angry clips",
     ]
     assert (document["clips"], document["left_out"]) == (48, 1)
-    assert "Left out: 1 clips of classes that the model does not know." in done.stdout
+    assert "Skipped 1 clips of classes that the model does not know." in done.stdout
     assert rows["5 neutral clips"]["uar"] == 1
     assert rows["no baseline"]["uar"] < 0.8
     assert rows["another speaker's"]["uar"] < 0.8
@@ -252,7 +252,7 @@ def test_degraded_clips_are_scored_with_and_without_a_baseline(
     arguments = ["--model", str(headless), *given, "--no-curves", "--limit", "6"]
     without = robustness.run(robustness.parse_args(arguments))
     assert all("baseline" not in row for row in without["results"])
-    assert "takes none" in capsys.readouterr().out
+    assert "does not support baselines" in capsys.readouterr().out
 
 
 def test_ordinary_speech_by_label(bundled_model, sample_file, noise, tmp_path):
@@ -266,13 +266,13 @@ def test_ordinary_speech_by_label(bundled_model, sample_file, noise, tmp_path):
     assert document["results"][0]["condition"] == "clean"
     for row in document["results"]:
         assert sum(row["by_label"].values()) == pytest.approx(1)
-        told = row["neutral"] + row["uncertain"] + row["false_emotion"]
-        assert told == pytest.approx(1)
+        total = row["neutral"] + row["uncertain"] + row["false_emotion"]
+        assert total == pytest.approx(1)
         low, high = row["false_emotion_95"]
         assert low - 1e-9 <= row["false_emotion"] <= high + 1e-9
         assert row["segment_s"] > 3
     assert (tmp_path / "out" / "everyday.png").read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(CorpusError, match="no sound files"):
+    with pytest.raises(CorpusError, match="has no audio files"):
         everyday.run(everyday.parse_args(["--folder", str(tmp_path / "out"), *arguments[2:]]))
-    with pytest.raises(CorpusError, match="no folder"):
+    with pytest.raises(CorpusError, match="does not exist"):
         everyday.run(everyday.parse_args(["--folder", str(tmp_path / "none"), *arguments[2:]]))

@@ -16,12 +16,12 @@ Options = ParamSpec("Options")
 
 
 class HelpFormatter(argparse.HelpFormatter):
-    """Wraps the description's paragraphs, but leaves indented ones, such as commands, alone."""
+    """Wraps the description's paragraphs except lists and indented ones, such as commands."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         paragraphs = re.split(r"\n{2,}", text.strip("\n"))
         return "\n\n".join(
-            paragraph if paragraph.startswith(" ") else textwrap.fill(paragraph, width)
+            paragraph if paragraph.startswith((" ", "- ")) else textwrap.fill(paragraph, width)
             for paragraph in paragraphs
         )
 

@@ -1,4 +1,4 @@
-"""No turn is lost in situations that make a detector of speech deaf."""
+"""No turn is lost under disturbances that make speech detectors miss speech."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from benchmarks.conversations.situations import amplitude
-from benchmarks.conversations.turns_heard import (
+from benchmarks.conversations.turn_detection import (
     NetworkAlone,
     at_speech_level,
+    detected_turns,
     score_situations,
-    turns_found,
 )
 from emo_listen.audio import load_audio
 from emo_listen.vad import SpeechDetector
@@ -52,7 +52,7 @@ def spoken(sample_file: Path) -> list[Clip]:
         "gain control to 30 dB",
     ],
 )
-def test_the_gate_costs_no_turn_that_the_network_alone_would_hear(
+def test_the_gate_loses_no_turn_that_the_network_alone_detects(
     sample_file: Path, situation: str
 ) -> None:
     (row,) = score_situations(spoken(sample_file), 1, 0, [situation])
@@ -62,12 +62,10 @@ def test_the_gate_costs_no_turn_that_the_network_alone_would_hear(
 
 @pytest.mark.corpus
 @pytest.mark.parametrize("seed", [2, 4, 9])
-def test_the_gate_gives_the_network_what_came_before_a_quiet_voice(
-    shared_dir: Path, seed: int
-) -> None:
+def test_the_network_gets_the_context_of_a_quiet_voice(shared_dir: Path, seed: int) -> None:
     samples = load_audio(shared_dir / "crema-d" / "audio" / "1047_TIE_FEA_XX.opus", RATE)
     clip = at_speech_level(Clip("quiet", "fear", samples, "1047"))
     stream = join_turns([clip], RATE, np.random.default_rng(seed))
     quiet = stream.samples * np.float32(amplitude(-17))
-    assert turns_found(NetworkAlone(), quiet, stream.turns) == [True]
-    assert turns_found(SpeechDetector(), quiet, stream.turns) == [True]
+    assert detected_turns(NetworkAlone(), quiet, stream.turns) == [True]
+    assert detected_turns(SpeechDetector(), quiet, stream.turns) == [True]

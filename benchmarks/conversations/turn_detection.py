@@ -1,7 +1,7 @@
-"""How many turns of speech the detector finds in each situation, and how many Silero alone would.
+"""Counts the turns that speech detection finds in each situation, and that Silero alone finds.
 
-The detector does not show the network what it takes for background, and takes offset and mains
-hum off the sound. Neither may cost a turn that the network finds in the sound as it is.
+The detector skips Silero's network on background sound, and filters offset and mains hum. Neither
+may lose a turn that the network finds in the unfiltered sound.
 """
 
 from __future__ import annotations
@@ -12,31 +12,30 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 from tqdm import tqdm
 
 from benchmarks.conversations.compose import compose
-from benchmarks.conversations.situations import LEVEL, Situation, amplitude, situations
+from benchmarks.conversations.situations import LEVEL, Situation, all_situations, amplitude
 from emo_listen.engine import MIN_SEGMENT
 from emo_listen.sound.background import CHUNK, VAD_RATE, Background
 from emo_listen.sound.high_pass import HighPass
 from emo_listen.vad import SpeechDetector, SpeechStart
+from export.tables import print_table
 from train.corpus.recordings import Clip
 from train.evaluation.streams import Turn, speech_bounds
 
 TURNS = 6
-"""Turns of a conversation."""
+"""Turns in a conversation."""
 
 OVERLAP = 0.2
-"""Seconds of a turn that must lie in a region of speech for it to be heard."""
+"""Seconds of a turn that must be in a region of speech for it to be detected."""
 
 
 class NetworkAlone(SpeechDetector):
-    """Silero's network, asked about all of the sound as it is."""
+    """Silero's network, run on all of the sound without filtering."""
 
     def __init__(self) -> None:
-        """Take off what else the detector does."""
+        """Replace the background model and the filter by ones without effect."""
         super().__init__()
         self._background = _Nothing()
         self._high_pass = _Unfiltered(VAD_RATE, CHUNK)
@@ -55,25 +54,29 @@ class _Unfiltered(HighPass):
 def score_situations(
     clips: Sequence[Clip], conversations: int, seed: int, chosen: Sequence[str] | None = None
 ) -> list[dict[str, Any]]:
-    """Listen in each situation, or in the chosen ones, to some conversations of six turns.
+    """Count the turns detected in each situation.
 
     Args:
-        clips: to compose them of, at 16 kHz.
-        conversations: how many in each situation.
-        seed: of all that is random.
-        chosen: names of situations; all where None.
+        clips: at 16 kHz, to compose conversations of `TURNS` turns from.
+        conversations: number of conversations in each situation.
+        seed: random seed.
+        chosen: names of situations; all if None.
+
+    Returns:
+        Rows with `situation`, and counts: `turns`, `heard` (detected), `network_alone` (detected by
+        the network alone), and `lost` (detected by the network alone, but not by the detector).
     """
     clips = [at_speech_level(clip) for clip in clips]
-    made = situations()
+    situations = all_situations()
     rows = []
-    for number, name in enumerate(tqdm(chosen or list(made), desc="situations")):
+    for number, name in enumerate(tqdm(chosen or list(situations), desc="situations")):
         pairs: list[tuple[bool, bool]] = []
         for n in range(conversations):
             generator = np.random.default_rng([seed, number, n])
-            samples, turns = in_situation(made[name], clips, generator)
+            samples, turns = in_situation(situations[name], clips, generator)
             pairs += zip(
-                turns_found(SpeechDetector(), samples, turns),
-                turns_found(NetworkAlone(), samples, turns),
+                detected_turns(SpeechDetector(), samples, turns),
+                detected_turns(NetworkAlone(), samples, turns),
                 strict=True,
             )
         rows.append(
@@ -89,7 +92,7 @@ def score_situations(
 
 
 def at_speech_level(clip: Clip) -> Clip:
-    """Scale a clip at 16 kHz so that the speech in it has the level of all situations."""
+    """Scale a clip at 16 kHz so that its speech has the level `LEVEL`."""
     begin, end = speech_bounds(clip.samples, VAD_RATE)
     level = np.sqrt(np.square(clip.samples[begin:end]).mean())
     return replace(clip, samples=clip.samples * np.float32(amplitude(LEVEL) / level))
@@ -98,7 +101,7 @@ def at_speech_level(clip: Clip) -> Clip:
 def in_situation(
     situation: Situation, clips: Sequence[Clip], generator: np.random.Generator
 ) -> tuple[NDArray[np.float32], list[Turn]]:
-    """Compose a conversation and bring it into a situation; return it and where its turns are."""
+    """Compose a conversation in a situation; return its samples and turns."""
     conversation = compose(clips, VAD_RATE, TURNS, generator)
     samples = situation(conversation.samples, VAD_RATE, generator)
     before = (len(samples) - len(conversation.samples)) / VAD_RATE
@@ -106,10 +109,10 @@ def in_situation(
     return np.clip(samples, -1, 1).astype(np.float32), turns
 
 
-def turns_found(
+def detected_turns(
     detector: SpeechDetector, samples: NDArray[np.float32], turns: Sequence[Turn]
 ) -> list[bool]:
-    """Whether each turn lies in a region of speech that is long enough for a label."""
+    """Whether each turn is in a region of speech that is long enough for a label."""
     regions = []
     start = 0
     for change in detector.push(samples):
@@ -131,13 +134,14 @@ def turns_found(
 
 
 def print_situations(rows: Sequence[dict[str, Any]]) -> None:
-    """Print a table of the turns heard in each situation."""
+    """Print a table of the turns detected in each situation, if there is any."""
     if not rows:
         return
-    table = Table(title=f"Turns heard, speech at {LEVEL} dBFS unless told otherwise")
-    for heading in ("", "turns", "heard", "by Silero alone", "lost"):
-        table.add_column(heading, justify="right" if heading else "left")
-    for row in rows:
-        counts = (row["turns"], row["heard"], row["network_alone"], row["lost"])
-        table.add_row(row["situation"], *map(str, counts))
-    Console().print(table)
+    keys = ("turns", "heard", "network_alone", "lost")
+    print_table(
+        f"Detected turns (speech at {LEVEL} dBFS unless stated)",
+        [
+            ["situation", "turns", "detected", "by Silero alone", "lost"],
+            *([row["situation"], *(str(row[key]) for key in keys)] for row in rows),
+        ],
+    )
