@@ -10,8 +10,7 @@ compares the result with the bundled graphs.
 
     pip install -e ".[train,export]"
     python export/to_onnx.py
-    python export/to_onnx.py runs/crema-d --output models/crema-d \
-        --data ../shared/crema-d
+    python export/to_onnx.py runs/crema-d --output models/crema-d --data data/crema-d
     emo-listen --model models/crema-d --device talk.flac
 
 The exit code is 2 if the fp32 graph differs from the checkpoint (nothing is

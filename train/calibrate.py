@@ -15,7 +15,7 @@ stored in the folder's `emo_listen.json`:
 
     python train/calibrate.py models/my-voices --data recordings/
     python train/calibrate.py models/my-voices --data recordings/ --right 0.9
-    python train/calibrate.py models/my-voices --data recordings/ ../shared/librispeech
+    python train/calibrate.py models/my-voices --data recordings/ data/librispeech
 
 `calibration.png` shows the accuracy at each confidence, before and after; `uncertain.png` the
 coverage and accuracy above each confidence. The test split is not used.

@@ -7,7 +7,7 @@ width needs no steps:
 
     python train/distill.py --teacher openai/whisper-base \
         --student train/recipes/student_compact.json \
-        --data ../shared/crema-d --front_end_steps 0 --steps 0 \
+        --data data/crema-d --front_end_steps 0 --steps 0 \
         --output runs/student
 
 Only the corpus's training speakers are used, without their labels. From time to time a linear probe

@@ -6,7 +6,7 @@ options of `TrainingArguments` work, on the command line or in a JSON or YAML fi
 later options override:
 
     python train/finetune.py train/recipes/crema_d.yaml
-    python train/finetune.py train/recipes/crema_d.yaml --data ../shared/crema-d \
+    python train/finetune.py train/recipes/crema_d.yaml --data data/crema-d \
         --num_train_epochs 10
     python train/finetune.py --data my.csv --base-model ./hubert --trainable_layers -1 --use_cpu
     accelerate launch --multi_gpu --num_processes 4 train/finetune.py train/recipes/crema_d.yaml

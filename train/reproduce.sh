@@ -2,8 +2,8 @@
 # Reproduce the bundled model from its corpora and a clean clone, in one command:
 #
 #     pip install -e '.[train,export]'
-#     bash train/reproduce.sh ../shared/crema-d ../shared/esc-10 \
-#         ../shared/librispeech ../shared/emo-db
+#     bash train/reproduce.sh data/crema-d data/esc-10 \
+#         data/librispeech data/emo-db
 #
 # Run the same command again to continue a stopped run: steps with a result in runs/ are skipped, and
 # training resumes at its last checkpoint. Seeds are fixed; other machines still differ in the last

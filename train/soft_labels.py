@@ -5,7 +5,7 @@ al. 2015, "Distilling the knowledge in a neural network"). With several models, 
 of their probabilities:
 
     python train/soft_labels.py runs/teacher1 runs/teacher2 \
-        --data ../shared/crema-d --output runs/soft_labels.csv
+        --data data/crema-d --output runs/soft_labels.csv
     python train/finetune.py train/recipes/crema_d_compact.yaml \
         --soft_labels runs/soft_labels.csv
 

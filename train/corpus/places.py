@@ -15,13 +15,19 @@ BUNDLED_CHECKPOINT = CLONE / "checkpoints" / "hubert-compact"
 DATA_VARIABLE = "EMO_LISTEN_DATA"
 """Environment variable that names the corpus; if it is empty, none is looked for."""
 
-CORPUS_PLACES = (CLONE.parent / "shared" / "crema-d", CLONE / "data" / "crema-d")
-"""Where commands look for CREMA-D without it."""
+DATA_FOLDERS = (CLONE / "data", CLONE.parent / "shared")
+"""Folders in which commands look for corpora; `train/get_*.py` write into the first."""
 
 HOW_TO_GET = "python train/get_crema_d.py --output data/crema-d"
 
-DATA_HELP = f"default: what {DATA_VARIABLE} names, else ../shared/crema-d or data/crema-d"
+DATA_HELP = f"default: what {DATA_VARIABLE} names, else data/crema-d"
 """Default of `--data`, for its help."""
+
+
+def corpus_folder(name: str) -> str:
+    """Return where the corpus `name` is, relative to the current folder; `data/NAME` if nowhere."""
+    places = [folder / name for folder in DATA_FOLDERS]
+    return os.path.relpath(next((place for place in places if place.is_dir()), places[0]))
 
 
 def find_corpus() -> str | None:
@@ -29,8 +35,8 @@ def find_corpus() -> str | None:
     named = os.environ.get(DATA_VARIABLE)
     if named is not None:
         return named or None
-    found = next((place for place in CORPUS_PLACES if place.is_dir()), None)
-    return os.path.relpath(found) if found else None
+    folder = corpus_folder("crema-d")
+    return folder if os.path.isdir(folder) else None
 
 
 def need_corpus(data: str | None) -> str:

@@ -5,7 +5,7 @@ HuBERT-base's shape and random weights (speed does not depend on them); the soun
 from sound and from stored outputs alternate on one thread. It prints medians of CPU seconds, which
 other processes hardly affect:
 
-    python train/studies/measure_trunk.py --data ../shared/crema-d --trainable_layers 2
+    python train/studies/measure_trunk.py --data data/crema-d --trainable_layers 2
 """
 
 from __future__ import annotations
