@@ -7,8 +7,8 @@ document.
 
     pip install -e ".[train,export]"
     python benchmarks/accuracy.py
-    python benchmarks/accuracy.py --data ../shared/crema-d --split validation
-    python benchmarks/accuracy.py --data ../shared/crema-d --split test \
+    python benchmarks/accuracy.py --data data/crema-d --split validation
+    python benchmarks/accuracy.py --data data/crema-d --split test \
         --checkpoint runs/crema-d --model models/crema-d --write_card
 
 - Whole clips, each alone and without padding, with each backend: accuracy,

@@ -7,7 +7,7 @@ measured over a telephone, in the far field, in noise, and at a lower level.
 Intervals (95 %) are a bootstrap over speakers.
 
     pip install -e ".[train,export]"
-    python benchmarks/everyday.py --librispeech ../shared/librispeech
+    python benchmarks/everyday.py --librispeech data/librispeech
     python benchmarks/everyday.py --folder recordings/ --baseline off
 
 A folder may contain any recordings of ordinary speech; each file is a stream.

@@ -7,7 +7,7 @@ and 95th percentiles and writes a plot; the last line is one JSON document.
     pip install -e ".[train,export]"
     python benchmarks/latency.py
     python benchmarks/latency.py --checkpoint runs/crema-d --model models/crema-d \
-        --data ../shared/crema-d
+        --data data/crema-d
     python benchmarks/latency.py --all
 
 `--all` adds PyTorch in bf16, transformers' pipeline, and with `--compile`

@@ -20,8 +20,8 @@ for at least half of their time). The last table counts the turns detected
 under offset, hum, wind and so on.
 
     pip install -e ".[train,export]"
-    python benchmarks/listening.py --data ../shared/crema-d \
-        --noise ../shared/esc-10 --librispeech ../shared/librispeech
+    python benchmarks/listening.py --data data/crema-d \
+        --noise data/esc-10 --librispeech data/librispeech
 
 The last line is one JSON document.
 """

@@ -7,7 +7,7 @@ against latency; the last line is one JSON document.
 
     pip install -e ".[train,export]"
     python benchmarks/quantization.py --checkpoint runs/crema-d \
-        --data ../shared/crema-d
+        --data data/crema-d
     python benchmarks/quantization.py ... --limit 60 --only fp32 int8
 """
 

@@ -6,7 +6,7 @@ of 5 neutral clips of the same speaker, equally degraded, which are not scored.
 Intervals (95 %) are a bootstrap over speakers.
 
     pip install -e ".[train,export]"
-    python benchmarks/robustness.py --data ../shared/crema-d
+    python benchmarks/robustness.py --data data/crema-d
     python benchmarks/robustness.py --limit 120 --no-curves
 
 Curves show the accuracy against the level of babble and noise, and the cut-off

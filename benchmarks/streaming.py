@@ -8,7 +8,7 @@ cores process them, one window at a time or in batches of equal length. Prints
 tables and writes a plot; the last line is one JSON document.
 
     python benchmarks/streaming.py
-    python benchmarks/streaming.py --data ../shared/crema-d --model models/crema-d
+    python benchmarks/streaming.py --data data/crema-d --model models/crema-d
 """
 
 from __future__ import annotations

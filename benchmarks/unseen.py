@@ -8,8 +8,8 @@ the same. Both errors on neutral speech are given: neutral speech labelled
 emotional, and the reverse. Random choices are repeated and averaged.
 
     pip install -e ".[train,export]"
-    python benchmarks/unseen.py --model models/of-crema-d --data ../shared/emo-db
-    python benchmarks/unseen.py --model models/of-emo-db --data ../shared/crema-d
+    python benchmarks/unseen.py --model models/of-crema-d --data data/emo-db
+    python benchmarks/unseen.py --model models/of-emo-db --data data/crema-d
 
 The last line is one JSON document. The bundled model was trained on EMO-DB, so
 for it the default corpus is not unseen.

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from emo_listen.model import BUNDLED_MODEL
 from train.corpus.audio_cache import add_cache_dir
-from train.corpus.places import DATA_HELP
+from train.corpus.places import DATA_HELP, corpus_folder
 from train.corpus.splits import SPLITS
 
-LIBRISPEECH = "../shared/librispeech"
-EMO_DB = "../shared/emo-db"
-ESC_10 = Path("../shared/esc-10")
+LIBRISPEECH = corpus_folder("librispeech")
+EMO_DB = corpus_folder("emo-db")
+ESC_10 = Path(corpus_folder("esc-10"))
 
 
 def add_checkpoint_and_model(parser: argparse.ArgumentParser) -> None:
