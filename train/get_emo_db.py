@@ -53,7 +53,7 @@ def get_emo_db(output: Path) -> str:
 
 
 def extract(archive: Path, wav: Path) -> None:
-    """Unpack the clips of the archive, whatever their folder in it, into `wav`."""
+    """Unpack the clips of the archive into `wav`, without their folders."""
     try:
         with zipfile.ZipFile(archive) as opened:
             names = [Path(name) for name in opened.namelist()]

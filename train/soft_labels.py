@@ -1,8 +1,8 @@
 r"""Write soft labels: the class probabilities that fine-tuned models give the training clips.
 
-Another model learns them beside the labels: they show which emotions a clip is close to (Hinton et
-al. 2015, "Distilling the knowledge in a neural network"). With several models, it writes the mean
-of their probabilities:
+Another model learns them in addition to the labels: they show which emotions a clip is close to
+(Hinton et al. 2015, "Distilling the knowledge in a neural network"). With several models, it writes
+the mean of their probabilities:
 
     python train/soft_labels.py runs/teacher1 runs/teacher2 \
         --data data/crema-d --output runs/soft_labels.csv

@@ -106,16 +106,16 @@ def test_held_out_speakers_are_not_fitted_on():
 
 def test_the_comparison_finds_what_is_there():
     answers = drawn(1000, temperature=2.0)
-    told = compare_calibration.compare(answers)
-    (nll, error, _), ((low, _, _), _) = told["nothing"]
-    best, _ = told["temperature"]
+    results = compare_calibration.compare(answers)
+    (nll, error, _), ((low, _, _), _) = results["nothing"]
+    best, _ = results["temperature"]
     assert nll > best[0] and error > best[1] and low > 0
     # Nothing is wrong but the temperature, so that biases do not help.
-    assert told["temperature, class biases"][0][0] == pytest.approx(best[0], abs=0.01)
-    # A class that is too likely is mended by biases alone.
+    assert results["temperature, class biases"][0][0] == pytest.approx(best[0], abs=0.01)
+    # A class that is too likely is corrected by biases alone.
     answers.logits[:, 2] += 3
-    told = compare_calibration.compare(answers)
-    (low, _, _), (high, _, uar_high) = told["temperature, class biases"][1]
+    results = compare_calibration.compare(answers)
+    (low, _, _), (high, _, uar_high) = results["temperature, class biases"][1]
     assert low < high < 0 < uar_high
     with pytest.raises(CorpusError, match="two or more known speakers"):
         compare_calibration.compare(Answers(answers.logits, answers.classes, ["one"] * 1000))
@@ -129,7 +129,7 @@ def test_what_is_scored_is_what_the_listener_tells(bundled_model, sample_file, t
             [("anger", "a"), ("fear", "b"), ("sadness", "a"), ("neutral", None)]
         )
     ]
-    heard = predict_streams(bundled_model, clips)
+    predictions = predict_streams(bundled_model, clips)
     streams = streams_of_speakers(clips, 16000)
     # The clips of one speaker share a stream; of an unknown one, each has its own.
     assert [sorted(turn.label for turn in stream.turns) for stream in streams] == [
@@ -140,27 +140,29 @@ def test_what_is_scored_is_what_the_listener_tells(bundled_model, sample_file, t
     events: list[LabelEvent] = []
     for n, stream in enumerate(streams):
         soundfile.write(tmp_path / f"{n}.wav", stream.samples, 16000, subtype="FLOAT")
-        told = listen(tmp_path / f"{n}.wav", model=bundled_model, emit="all")
-        events += [event for event in told if isinstance(event, LabelEvent)]
+        listened = listen(tmp_path / f"{n}.wav", model=bundled_model, emit="all")
+        events += [event for event in listened if isinstance(event, LabelEvent)]
     temperature = bundled_model.settings.temperature
-    told_of_segments = [event.confidence for event in events if isinstance(event, SegmentEvent)]
-    np.testing.assert_allclose(heard.segments.confidences(temperature), told_of_segments, atol=1e-3)
+    segment_confidences = [event.confidence for event in events if isinstance(event, SegmentEvent)]
+    np.testing.assert_allclose(
+        predictions.segments.confidences(temperature), segment_confidences, atol=1e-3
+    )
     # Windows as if all classes were equally frequent, as they are among acted clips.
     scores = [list(event.scores.values()) for event in events if isinstance(event, WindowEvent)]
     without_prior = np.array(scores) / bundled_model.require_head().prior
     without_prior /= without_prior.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(
-        heard.windows.confidences(temperature), without_prior.max(axis=1), atol=5e-3
+        predictions.windows.confidences(temperature), without_prior.max(axis=1), atol=5e-3
     )
-    assert set(heard.segments.speakers) == {"a", "b", None}
-    assert len(heard.windows.classes) > len(heard.segments.classes) >= 4
+    assert set(predictions.segments.speakers) == {"a", "b", None}
+    assert len(predictions.windows.classes) > len(predictions.segments.classes) >= 4
 
 
 def test_an_event_belongs_to_the_turn_that_fills_most_of_it():
     turns = [Turn(1, 2, "anger"), Turn(3, 4, "fear")]
-    told: Any = {"label": "anger", "confidence": 1.0, "scores": {"anger": 1.0}}
+    fields: Any = {"label": "anger", "confidence": 1.0, "scores": {"anger": 1.0}}
     spans = [(0.0, 0.9), (0.5, 1.5), (1.8, 3.5), (2.1, 2.9)]
-    events = [WindowEvent(start=start, end=end, **told) for start, end in spans]
+    events = [WindowEvent(start=start, end=end, **fields) for start, end in spans]
     pairs = with_turns([*events, GapEvent(time=2, seconds=1, reason="device")], turns)
     assert [(pair[0].start, pair[1].label) for pair in pairs] == [(0.5, "anger"), (1.8, "fear")]
 
@@ -237,15 +239,15 @@ def test_a_model_is_calibrated_in_place(corpus, folder):
     assert run(folder, corpus) == 0
     model = EmotionModel.load(folder)
     settings = model.settings
-    told = settings.origin["calibration"]
-    assert told["speakers"] == 4
-    assert 0.9 * CLIPS < told["clips"] <= CLIPS  # No speech is found in a pause.
-    assert told["windows"] > told["segments"] > ENOUGH
-    assert told["network"] == "onnx/model_quantized.onnx"
+    stored = settings.origin["calibration"]
+    assert stored["speakers"] == 4
+    assert 0.9 * CLIPS < stored["clips"] <= CLIPS  # No speech is found in a pause.
+    assert stored["windows"] > stored["segments"] > ENOUGH
+    assert stored["network"] == "onnx/model_quantized.onnx"
     assert settings.temperature != 1
     for error in ("before", "after", "segments"):
-        assert 0 <= told["expected_calibration_error"][error] <= 1
-    assert 0 <= told["held_out_speakers"]["expected_calibration_error"] <= 1
+        assert 0 <= stored["expected_calibration_error"][error] <= 1
+    assert 0 <= stored["held_out_speakers"]["expected_calibration_error"] <= 1
 
     # What the folder tells is what the listener then tells.
     clips = load_clips(str(corpus), "validation", 16000, cache_dir=corpus.parent / "cache")
@@ -256,10 +258,10 @@ def test_a_model_is_calibrated_in_place(corpus, folder):
         if isinstance(event, SegmentEvent)
     ]
     certain = [given == true for given, true in segments if given != "uncertain"]
-    assert settings.uncertain_below == told["uncertain"]["below"] > 0
-    assert len(segments) == told["segments"]
-    assert len(certain) / len(segments) == pytest.approx(told["uncertain"]["coverage"], abs=1e-4)
-    assert np.mean(certain) == pytest.approx(told["uncertain"]["accuracy"], abs=1e-4)
+    assert settings.uncertain_below == stored["uncertain"]["below"] > 0
+    assert len(segments) == stored["segments"]
+    assert len(certain) / len(segments) == pytest.approx(stored["uncertain"]["coverage"], abs=1e-4)
+    assert np.mean(certain) == pytest.approx(stored["uncertain"]["accuracy"], abs=1e-4)
     assert 0.8 <= np.mean(certain) < 1
 
     for picture in (calibrate.PICTURE, calibrate.CERTAINTY_PICTURE):

@@ -273,7 +273,7 @@ def test_of_whisper_a_student_is_made_without_a_step(corpus, encoder, tmp_path, 
         json.loads(line) for line in (folder / distill.PROBE_FILE).read_text().splitlines()
     ]
     assert probed["step"] == 0
-    assert max(probed["accuracy"]) == 1.0  # two buzzes are easily told apart
+    assert max(probed["accuracy"]) == 1.0  # two buzzes are easy to tell apart
     student = HubertModel.from_pretrained(folder)
     assert len(student.encoder.layers) == LAYERS
 

@@ -377,10 +377,10 @@ def test_the_card_tells_what_a_recipe_chose(repository, tmp_path):
     }
     assert chosen_options(*finetune.parse_args(["--data", "x", "--use_cpu"])) == {}
     recipes = repository / "train" / "recipes"
-    for own in recipes.glob("*.yaml"):  # every recipe is one that can be told
+    for own in recipes.glob("*.yaml"):  # every recipe can be described
         given = [str(own), "--data", "x", "--use_cpu", "--bf16", "false"]
-        told = chosen_options(*finetune.parse_args(given))
-        assert all(isinstance(value, str) for value in told.values())
+        described = chosen_options(*finetune.parse_args(given))
+        assert all(isinstance(value, str) for value in described.values())
 
 
 def test_long_recordings_among_short_clips_are_cut_and_scored_as_wholes(

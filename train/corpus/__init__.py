@@ -1,1 +1,1 @@
-"""Corpora: where they come from, how they are read, split and decoded."""
+"""Corpora: downloaded, listed, decoded and split."""

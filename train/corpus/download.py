@@ -83,8 +83,8 @@ def download(file: RemoteFile, progress: Callable[[int], object] = lambda n_byte
     part = file.path.with_name(f"{file.path.name}.part")
     with writing(part):
         part.parent.mkdir(parents=True, exist_ok=True)
-    begun = length(part)
-    progress(begun)
+    present = length(part)
+    progress(present)
     retry(file.url, lambda: transfer(file, part, progress))
     if is_whole(file, part):
         with writing(file.path):
@@ -92,7 +92,7 @@ def download(file: RemoteFile, progress: Callable[[int], object] = lambda n_byte
         return
     progress(-length(part))
     part.unlink()
-    if not begun:
+    if not present:
         raise DownloadError(
             f"{file.url} does not have the size and hash that its owners published, and was "
             "deleted. Run the command again. If it fails again, the file has changed on the server."
@@ -130,31 +130,31 @@ def transfer(file: RemoteFile, part: Path, progress: Callable[[int], object]) ->
         OSError: the transfer stopped before its end.
         OutputError: `part` cannot be written.
     """
-    begun = length(part)
-    if begun and begun == file.size:
+    present = length(part)
+    if present and present == file.size:
         return
     try:
-        response = open_url(file.url, begun)
+        response = open_url(file.url, present)
     except urllib.error.HTTPError as error:
         if error.code != 416:
             raise
         return  # nothing is missing, or `part` belongs to another file: the hash decides
     with response:
-        if begun and response.status != 206:  # the server only sends whole files
-            progress(-begun)
-            begun = 0
+        if present and response.status != 206:  # the server only sends whole files
+            progress(-present)
+            present = 0
         missing = response.headers.get("Content-Length")
         with writing(part):
-            output = part.open("ab" if begun else "wb")
+            output = part.open("ab" if present else "wb")
         with output:
             while block := response.read(BLOCK):
                 with writing(part):
                     output.write(block)
                     output.flush()
                 progress(len(block))
-    if missing is not None and length(part) < begun + int(missing):
+    if missing is not None and length(part) < present + int(missing):
         raise ConnectionError(
-            f"only {length(part):,} of {begun + int(missing):,} bytes were received"
+            f"only {length(part):,} of {present + int(missing):,} bytes were received"
         )
 
 

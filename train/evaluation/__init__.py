@@ -1,1 +1,1 @@
-"""What is measured of a model: metrics, scores, what a listener hears."""
+"""Measure a model: metrics, scores, predictions of the listener."""

@@ -56,8 +56,8 @@ def read_table(path: Path) -> dict[str, str]:
 
 def test_emo_db_is_for_validation_until_the_final_recipe(emo_db_folder):
     corpus = load_corpus(str(emo_db_folder))
-    told = dict(zip((Path(n).stem for n in corpus["name"]), corpus["label"], strict=True))
-    assert told == {
+    labels = dict(zip((Path(n).stem for n in corpus["name"]), corpus["label"], strict=True))
+    assert labels == {
         "03a01Wa": "anger",
         "03a02Fc": "happiness",
         "08b10Nb": "neutral",

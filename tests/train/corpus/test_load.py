@@ -137,8 +137,8 @@ def test_unusable_clips_are_named_and_left_out(tmp_path):
     (folder / "broken.flac").write_bytes(b"no sound at all")
     clips, faults = decode_corpus(load_corpus(str(tmp_path / "corpus")), RATE, tmp_path / "cache")
     assert [Path(name).name for name in clips["name"]] == ["good.wav"]
-    told = {Path(name).name: fault.split(" (")[0] for name, fault in faults.items()}
-    assert told == {
+    kinds = {Path(name).name: fault.split(" (")[0] for name, fault in faults.items()}
+    assert kinds == {
         "silent.wav": "silent",
         "empty.wav": "empty",
         "short.wav": "shorter than 0.25 s",
@@ -274,16 +274,16 @@ def test_crema_d_itself(shared_dir, tmp_path):
     validation = sorted(a for a, split in split_of.items() if split == "validation")[0]
     more = [i for i, speaker in enumerate(corpus["speaker"]) if speaker == validation][:6]
     clips, _ = decode_corpus(corpus.select(sorted(some + more)), RATE, tmp_path)
-    splits, told = drop_ambiguous(split_corpus(clips))
-    left_out = {Path(line.split()[2]).stem for line in told if line.startswith("Left out")}
+    splits, lines = drop_ambiguous(split_corpus(clips))
+    left_out = {Path(line.split()[2]).stem for line in lines if line.startswith("Left out")}
     assert left_out == {
         "1006_TIE_HAP_XX",
         "1006_TIE_NEU_XX",
         "1013_WSI_DIS_XX",
         "1013_WSI_SAD_XX",
     }
-    kept = {Path(name).stem for name in splits["test"]["name"]}
-    assert {"1017_IWW_ANG_XX", "1017_IWW_FEA_XX"} <= kept
+    remaining = {Path(name).stem for name in splits["test"]["name"]}
+    assert {"1017_IWW_ANG_XX", "1017_IWW_FEA_XX"} <= remaining
 
 
 @pytest.mark.corpus

@@ -117,8 +117,8 @@ def test_the_same_sound_under_two_labels_or_in_two_splits_is_not_trained_on():
     digests[-3] = digests[-4] = "two labels in validation"
     clips = clips.remove_columns("digest").add_column("digest", digests)
     splits, lines = drop_ambiguous(split_corpus(clips))
-    kept = {name for some in splits.values() for name in some["name"]}
-    assert set(clips["name"]) - kept == {"clip0", "clip3", "clip7"}
+    remaining = {name for some in splits.values() for name in some["name"]}
+    assert set(clips["name"]) - remaining == {"clip0", "clip3", "clip7"}
     assert lines[-1].startswith("3 training clip(s) left out")
     assert any(line.startswith("Kept: clip21 (test, joy)") for line in lines)
 

@@ -1,4 +1,4 @@
-"""What a listener is told of voices, from logits whose make-up is known."""
+"""Statistics of voices, from logits of known composition."""
 
 from __future__ import annotations
 

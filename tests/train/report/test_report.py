@@ -35,7 +35,7 @@ SCORES = {"test": Score(2, {"accuracy": 0.5, "recall_anger": 1.0}, np.eye(2, dty
 def test_the_card_names_licences_base_and_scores():
     made = {"teacher": "whisper-base", "data": "crema-d", "command": "python train/distill.py"}
     card = model_card(training(base_model_origin=made), SCORES, {"Confusion": "confusion.png"})
-    for told in (
+    for text in (
         "- CREMA-D: ODbL 1.0",
         "- Whisper-base: MIT",
         "(teacher: whisper-base; data: crema-d)",
@@ -47,7 +47,7 @@ def test_the_card_names_licences_base_and_scores():
         "- test: 2 clips, speakers unknown",
         "![Confusion](confusion.png)",
     ):
-        assert told in card
+        assert text in card
     chosen = training(options={"augment": "speed noise", "average_decay": "0.997"})
     assert "- options: `--augment speed noise`, `--average_decay 0.997`" in model_card(
         chosen, SCORES, {}

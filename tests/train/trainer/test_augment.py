@@ -215,9 +215,9 @@ def test_noise_that_cannot_be_used_is_named_and_left_out(noise_dir, tmp_path, ca
     (folder / "broken.wav").write_bytes(b"no sound")
     soundfile.write(folder / "silent.wav", np.zeros(1000), RATE)
     assert len(augment.load_noise(folder, RATE)) == usable
-    told = capsys.readouterr().out
-    assert "Left out: broken.wav: unreadable" in told
-    assert "Left out: silent.wav: silent" in told
+    out = capsys.readouterr().out
+    assert "Left out: broken.wav: unreadable" in out
+    assert "Left out: silent.wav: silent" in out
 
 
 @pytest.fixture

@@ -98,9 +98,9 @@ def test_batches_are_whole_and_of_one_length_and_differ_by_epoch():
 
 def test_every_emotional_clip_is_heard_in_an_epoch():
     found = voices(ACTORS, batch_size=6)
-    heard = {place.clip for place in found.group_epoch(0)}
+    used = {place.clip for place in found.group_epoch(0)}
     emotional = {i for i, label in enumerate(found.labels) if label != NEUTRAL}
-    assert emotional <= heard
+    assert emotional <= used
 
 
 def test_class_shares():
@@ -108,14 +108,14 @@ def test_class_shares():
 
 
 @pytest.mark.parametrize(
-    ("speakers", "options", "told"),
+    ("speakers", "options", "message"),
     [
         ({"a": ["anger", "fear"] * 3}, {}, "no training speaker has such clips"),
         (ACTORS, {"batch_size": 4}, "needs at least 6"),
     ],
 )
-def test_what_cannot_be_grouped_is_refused(speakers, options, told):
-    with pytest.raises(CorpusError, match=told):
+def test_what_cannot_be_grouped_is_refused(speakers, options, message):
+    with pytest.raises(CorpusError, match=message):
         voices(speakers, **options)
 
 

@@ -1,4 +1,4 @@
-"""Averaged weights: what is scored, saved and kept is the average; training goes on without it."""
+"""Averaged weights: the average is scored, saved and returned; training goes on without it."""
 
 import numpy as np
 import pytest
@@ -60,8 +60,8 @@ def averages(weights):
     average = weights[0].clone()
     found = []
     for step, weight in enumerate(weights[1:], start=1):
-        kept = min(DECAY, (1 + step) / (10 + step))
-        average = kept * average + (1 - kept) * weight
+        decay = min(DECAY, (1 + step) / (10 + step))
+        average = decay * average + (1 - decay) * weight
         found.append(average)
     return found
 
@@ -73,7 +73,7 @@ def test_the_average_forgets_early_steps_sooner():
         average = WeightAverage(model, 0.9)
         model.weight.fill_(11)
         average.update(1)
-    assert average.average["weight"].item() == pytest.approx(9)  # 2/11 of the old are kept
+    assert average.average["weight"].item() == pytest.approx(9)  # the decay is 2/11
     with average.applied():
         assert model.weight.item() == pytest.approx(9)
     assert model.weight.item() == 11
