@@ -8,13 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from transformers import (
+    AutoConfig,
+    AutoModelForAudioClassification,
     HubertConfig,
     HubertForSequenceClassification,
-    Wav2Vec2Config,
     Wav2Vec2FeatureExtractor,
-    Wav2Vec2ForSequenceClassification,
-    WavLMConfig,
-    WavLMForSequenceClassification,
 )
 
 LABELS = ["anger", "disgust", "fear", "happiness", "neutral", "sadness"]
@@ -112,18 +110,12 @@ LARGE = {
 }
 """The front end of the large models, which are given an attention mask, narrower."""
 
-KINDS = {
-    "hubert": (HubertConfig, HubertForSequenceClassification),
-    "wav2vec2": (Wav2Vec2Config, Wav2Vec2ForSequenceClassification),
-    "wavlm": (WavLMConfig, WavLMForSequenceClassification),
-}
-
 
 def make_kind(kind: str, shape: dict, **changes):
-    """Make a classifier of another kind than HuBERT; the layers' weights of a sum are random."""
+    """Make a classifier of a kind in `train.backbones.kinds`; weights of a layer sum are random."""
     torch.manual_seed(0)
-    config, classifier = KINDS[kind]
-    model = classifier(config(**NARROW, **shape, **changes))
+    config = AutoConfig.for_model(kind, **NARROW, **shape, **changes)
+    model = AutoModelForAudioClassification.from_config(config)
     if model.config.use_weighted_layer_sum:
         torch.nn.init.normal_(model.layer_weights)
     return model.eval()

@@ -9,16 +9,15 @@ import numpy as np
 import pytest
 import torch
 from transformers import (
+    AutoConfig,
+    AutoModelForAudioClassification,
     HubertConfig,
     HubertForSequenceClassification,
-    Wav2Vec2Config,
     Wav2Vec2FeatureExtractor,
-    Wav2Vec2ForSequenceClassification,
-    WavLMConfig,
-    WavLMForSequenceClassification,
 )
 
 from emo_listen.errors import ModelError
+from train.backbones.kinds import BACKBONES
 from train.trainer.clips import Clips, Collator
 from train.trainer.emotion_trainer import logits_without_padding
 from train.trainer.frozen_trunk import cacheable, freeze, store_trunk_outputs
@@ -185,12 +184,8 @@ def test_a_weighted_sum_of_all_states_from_stored_outputs(shape, layers, clips_o
 @pytest.mark.parametrize("kind", ["hubert", "wavlm"])
 def test_padding_never_enters_the_trunk(shape, layers, kind, clips_of):
     torch.manual_seed(0)
-    makers = {
-        "hubert": (HubertForSequenceClassification, HubertConfig),
-        "wavlm": (WavLMForSequenceClassification, WavLMConfig),
-    }
-    classifier, config = makers[kind]
-    model = classifier(config(**{**SMALL, **shape})).eval()
+    config = AutoConfig.for_model(kind, **{**SMALL, **shape})
+    model = AutoModelForAudioClassification.from_config(config).eval()
     clips = clips_of(shape)
     expected = alone(model, clips)
     freeze(model, layers)
@@ -280,26 +275,29 @@ def test_the_trunk_takes_no_random_numbers():
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_other_bases_are_frozen_too(weighted, clips_of):
-    shape = {**SMALL, **CLASSIC, "use_weighted_layer_sum": weighted}
+@pytest.mark.parametrize("kind", BACKBONES)
+def test_every_backbone_is_frozen_and_its_outputs_stored(kind, weighted, clips_of, tmp_path):
     torch.manual_seed(0)
-    for model in (
-        Wav2Vec2ForSequenceClassification(Wav2Vec2Config(**shape)),
-        WavLMForSequenceClassification(WavLMConfig(**shape)),
-        HubertForSequenceClassification(HubertConfig(**shape)),
-    ):
-        model.eval()
-        clips = clips_of(CLASSIC)
-        expected = alone(model, clips)
-        freeze(model, 1)
-        torch.testing.assert_close(alone(model, clips), expected)
-        model.train()
-        batch = Collator()([clips[0], clips[3]])
-        batch.pop("lengths")
-        model(**batch).loss.backward()
-        graded = {name for name, p in model.named_parameters() if p.grad is not None}
-        assert any("layers.2." in name for name in graded)
-        assert not any("layers.1." in name or "feature_extractor" in name for name in graded)
+    shape = {**SMALL, **CLASSIC, "use_weighted_layer_sum": weighted}
+    config = AutoConfig.for_model(kind, **shape)
+    model = AutoModelForAudioClassification.from_config(config).eval()
+    clips = clips_of(CLASSIC)
+    expected = alone(model, clips)
+    freeze(model, 1)
+    torch.testing.assert_close(alone(model, clips), expected)
+    if cacheable(config, 1):
+        stored = store_trunk_outputs(model, clips, tmp_path, torch.device("cpu"), "some")
+        with torch.no_grad():
+            values = [torch.from_numpy(stored[i]["input_values"])[None] for i in range(len(clips))]
+            logits = torch.cat([model(value).logits for value in values])
+        torch.testing.assert_close(logits, expected, rtol=0, atol=2e-3)  # stored in 16 bits
+    model.train()
+    batch = Collator()([clips[0], clips[3]])
+    batch.pop("lengths")
+    model(**batch).loss.backward()
+    graded = {name for name, p in model.named_parameters() if p.grad is not None}
+    assert any("layers.2." in name for name in graded)
+    assert not any("layers.1." in name or "feature_extractor" in name for name in graded)
 
 
 def test_the_cache_belongs_to_the_weights_and_the_clips(clips_of, tmp_path):
