@@ -60,12 +60,24 @@ CARD_OPTIONS = (
 """Options that affect the result and that a model card does not describe otherwise."""
 
 
-class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Adds the defaults of options that have one."""
+class HelpFormatter(argparse.HelpFormatter):
+    """Shows each option once, with underscores, and its default if it has one."""
 
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        no_default = action.default is None or action.default == []
-        return action.help if no_default else super()._get_help_string(action)
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        names = ", ".join(name for name in action.option_strings if "-" not in name.lstrip("-"))
+        return (
+            f"{names} VALUE{' ...' if action.nargs == '+' else ''}" if action.nargs != 0 else names
+        )
+
+    def _expand_help(self, action: argparse.Action) -> str:
+        if action.nargs == 0 and action.option_strings[0].startswith("--no_"):
+            return "The opposite."
+        text = action.help or ""  # not a %-format: texts of transformers contain percentages
+        if action.choices is not None:
+            text += f" One of {', '.join(map(str, action.choices))}."
+        if action.default in (None, [], argparse.SUPPRESS):
+            return text
+        return f"{text} (default: {action.default})"
 
 
 @dataclass
@@ -203,6 +215,7 @@ def parse_args(argv: list[str]) -> tuple[FinetuneArguments, ClipTrainingArgument
         from_file = file_tokens(Path(tokens.pop(0)))
     parser = HfArgumentParser(
         (FinetuneArguments, ClipTrainingArguments),
+        usage="%(prog)s [RECIPE] --data CORPUS ... [OPTION VALUE] ...",
         description=DESCRIPTION,
         formatter_class=HelpFormatter,
     )

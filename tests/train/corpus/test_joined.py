@@ -15,6 +15,7 @@ from train.corpus import crema_d, emo_db, librispeech
 from train.corpus.clip_table import Columns
 from train.corpus.joined import corpus_names, load_corpora
 from train.corpus.load import load_corpus
+from train.corpus.prepare import prepare_corpus
 from train.corpus.splits import split_corpus
 
 RATE = 16_000
@@ -158,3 +159,20 @@ def test_named_columns_serve_every_joined_table(tmp_path):
         tables[-1].write_text("\n".join(["what,said,speaker", *rows]) + "\n")
     joined = load_corpora([str(table) for table in tables], columns=Columns("what", "said"))
     assert Counter(joined["label"]) == {"calm": 6, "loud": 6}
+
+
+def test_a_joined_corpus_is_split_as_it_is_alone(emo_db_folder, tmp_path):
+    own = tmp_path / "own"
+    for speaker in "abcdefg":
+        for label in ("anger", "disgust", "fear", "happiness", "neutral", "sadness"):
+            for clip in range(2):
+                write_sound(own / label / speaker / f"{clip}.wav")
+    (own / "anger" / "c" / "0.wav").write_bytes(b"broken")
+    listed = load_corpora([str(own), str(emo_db_folder)])
+    joined = prepare_corpus(listed, RATE, tmp_path / "cache").splits
+    alone = prepare_corpus(load_corpus(str(own)), RATE, tmp_path / "cache").splits
+    for name in ("train", "validation", "test"):
+        of_own = [n for n in joined[name]["name"] if Path(n).is_relative_to(own)]
+        assert of_own == list(alone[name]["name"])
+    only = prepare_corpus(listed, RATE, tmp_path / "cache", only="test").splits
+    assert list(only["test"]["name"]) == list(joined["test"]["name"])
