@@ -1,4 +1,4 @@
-"""The examples, as their first lines say how to run them, on the bundled voice."""
+"""The examples, run on the bundled sample as their docstrings describe."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def test_text_has_a_line_for_each_event(sample_file: Path) -> None:
     result = run("--device", sample_file, *WINDOWS, *options)
     assert result.returncode == 0
     lines = result.stdout.splitlines()
-    # The first ends after a second, the last with the sound.
+    # The first window ends after 1 s, the last one with the sound.
     assert len(lines) == 1 + math.ceil((soundfile.info(sample_file).duration - 1) / 2)
     assert lines[2].split()[:4] == ["3.0", "-", "5.0", "s"]
     assert "%" in lines[2]
@@ -132,7 +132,7 @@ def test_a_terminal_gets_text(sample_file: Path) -> None:
         while data := os.read(ours, 4096):
             output += data
     except OSError:
-        pass  # Linux's way of saying that the terminal's other end is closed.
+        pass  # On Linux: the other end is closed.
     os.close(ours)
     assert process.wait(timeout=120) == 0
     assert " 1.0 -   4.0 s" in output.decode()
@@ -149,7 +149,7 @@ def test_standard_input_equals_a_file(pcm: bytes, bundled_model: EmotionModel) -
     expected = np.array(list(bundled_model.predict(samples, 16000).scores.values())) * prior
     scores = list(lines[-1]["scores"].values())
     np.testing.assert_allclose(scores, expected / expected.sum(), atol=1e-3)
-    # The same bytes at another rate, with half a sample too many, are another sound.
+    # At half the rate, the same bytes last twice as long; half a sample at the end is ignored.
     slow = run("--device", "-", *WINDOWS, "--rate", "8000", pcm=pcm + b"\0")
     assert [json.loads(line)["end"] for line in slow.stdout.splitlines()][-1] == 4.6
 
@@ -159,7 +159,7 @@ def test_lines_are_flushed_and_ctrl_c_stops(pcm: bytes) -> None:
         assert process.stdin and process.stdout and process.stderr
         process.stdin.write(pcm[:33000])
         process.stdin.flush()
-        # Standard input stays open: the line must come without an end of the sound.
+        # Standard input stays open: the line must not wait for its end.
         assert json.loads(process.stdout.readline())["end"] == 1
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=120) == 0
@@ -219,7 +219,7 @@ def test_a_reader_may_close_the_pipe(pcm: bytes) -> None:
         process.stdin.flush()
         process.stdout.readline()
         process.stdout.close()
-        process.stdin.write(pcm[33000:60000])  # Two windows more.
+        process.stdin.write(pcm[33000:60000])  # Two more windows.
         process.stdin.close()
         assert process.wait(timeout=120) == 0
         assert process.stderr.read() == b""
@@ -375,7 +375,7 @@ def test_unusable_outputs_are_refused_before_listening(
     names = {"text": text, "folder": tmp_path, "sample": sample_file}
     try:
         status: int | str | None = main([argument.format(**names) for argument in arguments])
-    except SystemExit as end:  # argparse's way.
+    except SystemExit as end:  # Raised by argparse.
         status = end.code
     output = capsys.readouterr()
     assert (status, output.out) == (2, "")

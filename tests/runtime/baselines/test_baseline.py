@@ -1,4 +1,4 @@
-"""A voice's baseline: taken, kept, refused, and what it does to labels."""
+"""Baselines: computing, saving, refusing unsuitable ones, and their effect on labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The running baseline, on streams drawn from the model that it assumes."""
+"""The running baseline, on streams sampled from the model that it assumes."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ HEAD = Head.from_json(
 """Numbers like those of the bundled model on voices that it was not trained on."""
 
 ODD = np.array([1.0, -0.2, 1.2, 0.3, -1.8, -0.2])
-"""Shift of a voice whose ordinary speech is taken for fear."""
+"""Shift of a voice whose ordinary speech looks like fear without a baseline."""
 
 
 class Voice:
-    """Draws turns of one voice: a turn's logits stay together, as overlapping windows do."""
+    """Samples turns of one voice; all windows of a turn have the same logits, as they overlap."""
 
     def __init__(self, shift: np.ndarray, seed: int = 0) -> None:
         self.shift = shift
@@ -54,8 +54,8 @@ class Voice:
         ]
 
 
-def judged(estimate: RunningBaseline, windows: list[tuple[np.ndarray, float]]) -> np.ndarray:
-    """Labels of the windows, each judged once it has been taken."""
+def labels_of(estimate: RunningBaseline, windows: list[tuple[np.ndarray, float]]) -> np.ndarray:
+    """Return the label of each window, after the estimate was updated with it."""
     labels = []
     for logits, seconds in windows:
         estimate.update(logits, seconds)
@@ -66,7 +66,7 @@ def judged(estimate: RunningBaseline, windows: list[tuple[np.ndarray, float]]) -
 def test_it_starts_at_the_population() -> None:
     estimate = RunningBaseline(HEAD)
     assert not estimate.shift.any() and estimate.seconds == 0
-    estimate.update(np.ones(6), 0.0)  # A window without new speech tells nothing.
+    estimate.update(np.ones(6), 0.0)  # A window without new speech.
     assert not estimate.shift.any()
 
 
@@ -74,7 +74,7 @@ def test_it_starts_at_the_population() -> None:
 def test_an_odd_voice_becomes_ordinary(seed: int) -> None:
     voice = Voice(ODD, seed)
     estimate = RunningBaseline(HEAD)
-    found = judged(estimate, voice.turns([NEUTRAL] * 20))
+    found = labels_of(estimate, voice.turns([NEUTRAL] * 20))
     assert (HEAD.bias + ODD).argmax() != NEUTRAL  # It would be fear without a baseline.
     assert (found[20:] == NEUTRAL).mean() > 0.8
     assert np.abs(estimate.shift - ODD).max() < 0.6
@@ -86,7 +86,7 @@ def test_emotions_among_ordinary_turns_are_recognised_and_change_it_little(seed:
     voice = Voice(ODD, seed)
     estimate = RunningBaseline(HEAD)
     labels = voice.mixed(60)
-    found = judged(estimate, voice.turns(labels))
+    found = labels_of(estimate, voice.turns(labels))
     right = found == np.repeat(labels, 2)
     assert right[40:].mean() > 0.85
     assert np.abs(estimate.shift - ODD).max() < 0.8
@@ -98,16 +98,16 @@ def test_emotions_among_ordinary_turns_are_recognised_and_change_it_little(seed:
 def test_ten_minutes_of_one_emotion_keep_their_label(emotion: int, before: int, seed: int) -> None:
     voice = Voice(np.array([0.3, 0.1, -0.2, 0.2, -0.5, 0.1]), seed)
     estimate = RunningBaseline(HEAD)
-    judged(estimate, voice.turns([NEUTRAL] * before))
-    found = judged(estimate, voice.turns([emotion] * 200))
+    labels_of(estimate, voice.turns([NEUTRAL] * before))
+    found = labels_of(estimate, voice.turns([emotion] * 200))
     assert (found[-80:] == emotion).mean() > 0.8
 
 
 @pytest.mark.parametrize("seed", range(2))
 def test_a_new_speaker_is_followed_within_some_turns(seed: int) -> None:
     estimate = RunningBaseline(HEAD)
-    judged(estimate, Voice(-ODD / 4, seed).turns([NEUTRAL] * 200))
-    found = judged(estimate, Voice(ODD / 2, seed + 100).turns([NEUTRAL] * 20))
+    labels_of(estimate, Voice(-ODD / 4, seed).turns([NEUTRAL] * 200))
+    found = labels_of(estimate, Voice(ODD / 2, seed + 100).turns([NEUTRAL] * 20))
     assert (found[20:] == NEUTRAL).mean() > 0.8
     assert np.abs(estimate.shift - ODD / 2).max() < 0.6
 
@@ -117,7 +117,7 @@ def test_two_speakers_in_turn() -> None:
     voices = Voice(ODD, 1), Voice(-ODD / 2, 2)
     windows = [w for n in range(60) for w in voices[n % 2].turn(NEUTRAL)]
     without = np.mean([logits.argmax() == NEUTRAL for logits, _ in windows])
-    assert (judged(estimate, windows) == NEUTRAL).mean() > without
+    assert (labels_of(estimate, windows) == NEUTRAL).mean() > without
 
 
 def test_it_stays_bounded_and_adapts_after_hours() -> None:
@@ -127,20 +127,20 @@ def test_it_stays_bounded_and_adapts_after_hours() -> None:
         estimate.update(voice.turn(label)[0][0], WINDOW)
     assert np.abs(estimate.shift - ODD).max() < 0.8
     assert estimate.seconds < 3600
-    found = judged(estimate, Voice(np.zeros(6), 5).turns([NEUTRAL] * 20))
+    found = labels_of(estimate, Voice(np.zeros(6), 5).turns([NEUTRAL] * 20))
     assert (found[20:] == NEUTRAL).mean() > 0.8
 
 
 def test_outliers_change_it_little() -> None:
     estimate = RunningBaseline(HEAD)
     voice = Voice(ODD)
-    judged(estimate, voice.turns([NEUTRAL] * 20))
+    labels_of(estimate, voice.turns([NEUTRAL] * 20))
     before = estimate.shift
     for logits in (np.full(6, 1e6), 1e6 * np.eye(6)[0], -1e6 * np.eye(6)[4]):
         estimate.update(logits, HOP)
     assert np.isfinite(estimate.shift).all()
     assert np.abs(estimate.shift - before).max() < 1
-    judged(estimate, voice.turns([NEUTRAL] * 10))
+    labels_of(estimate, voice.turns([NEUTRAL] * 10))
     assert np.abs(estimate.shift - ODD).max() < 0.8
 
 

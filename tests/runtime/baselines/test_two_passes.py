@@ -24,7 +24,7 @@ RATE = 16000
 
 @pytest.fixture
 def folder(tmp_path: Path, sample_file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two files of one speaker and one of another, beside a model."""
+    """A model folder; `talks` has two files of one speaker and one of another."""
     monkeypatch.chdir(tmp_path)
     samples = load_audio(sample_file, RATE)
     for name, part in (
@@ -74,7 +74,7 @@ def test_a_file_or_a_group_has_one_baseline(
     alone = seconds_by_file()
     assert len(alone) == 3
     assert all(len(values) == 1 for values in alone.values())
-    assert analyse("--group-by", "folder") == 2  # Another result than the one that is there.
+    assert analyse("--group-by", "folder") == 2  # The existing results have other options.
     assert "another group_by" in capfd.readouterr().err
     Path("r.jsonl").unlink()
     assert analyse("--group-by", "folder") == 0
@@ -82,7 +82,7 @@ def test_a_file_or_a_group_has_one_baseline(
     assert together["talks/a/1.wav"] == together["talks/a/2.wav"]
     assert together["talks/b/1.wav"] == alone["talks/b/1.wav"]
     assert max(together["talks/a/1.wav"]) > max(alone["talks/a/1.wav"])
-    # A file that joins a group changes the baseline of all of it, and of no other.
+    # A new file in a group changes the baseline of this group only.
     Path("talks/a/3.wav").write_bytes(Path("talks/a/2.wav").read_bytes())
     capfd.readouterr()
     assert analyse("--group-by", "folder") == 0

@@ -1,4 +1,4 @@
-"""`emo-listen analyse` on folders as people have them: odd entries, names, code, other runs."""
+"""`emo-listen analyse` on messy folders: links, pipes, odd names, code, earlier results."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RATE = 16000
 
 @pytest.fixture
 def talk(tmp_path: Path, sample_file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """`talks/a.wav`, three seconds of a voice, in a folder of its own; the current folder."""
+    """`talks/a.wav`, three seconds of speech, in a new current folder."""
     monkeypatch.chdir(tmp_path)
     Path("talks").mkdir()
     path = Path("talks/a.wav")
@@ -43,14 +43,14 @@ def rows(path: str) -> list[dict]:
 
 
 def closings(path: str) -> dict[str, str]:
-    """What became of each file: `file`, or the error."""
+    """`file` or the error, for each file."""
     found = rows(path)
     return {r["file"]: r.get("error", "file") for r in found if r["type"] in ("file", "error")}
 
 
 @pytest.fixture
 def odd_entries(talk: Path) -> Path:
-    """Beside the talk: links that lead nowhere and in circles, a FIFO, a socket."""
+    """Add broken and circular links, a FIFO and a socket to the folder."""
     folder = talk.parent
     (folder / "broken.wav").symlink_to("nowhere.wav")
     (folder / "loop.wav").symlink_to("loop.wav")
@@ -90,7 +90,7 @@ def test_an_unreadable_folder_is_reported(
     scandir = os.scandir
 
     def refuse(path: object) -> object:
-        if str(path).endswith("locked"):  # For root, no folder is locked.
+        if str(path).endswith("locked"):  # Permissions do not stop root.
             raise PermissionError(13, "Permission denied", path)
         return scandir(path)  # type: ignore[call-overload]
 
@@ -128,7 +128,7 @@ def test_code_in_the_current_folder_is_not_run(talk: Path) -> None:
     for name in ("org", "signal", "struct", "json", "numpy", "emo_listen", "sitecustomize"):
         code = f"open('{name}.was_run', 'w').close(); raise SystemExit(7)"
         (folder / f"{name}.py").write_text(code)
-    # Like the command that pip installs: a script, whose own folder comes first on the path.
+    # Like the command that pip installs: the folder of a script is first on its import path.
     script = folder.resolve().parent / "bin" / "emo-listen"
     script.parent.mkdir()
     script.write_text(
@@ -204,7 +204,7 @@ def test_deleted_files_are_removed_from_the_results(
     command = ["analyse", "--output", output, "--jobs", "1", "talks"]
     assert main([*command, "others"]) == 0
     Path("talks/b.wav").unlink()
-    shutil.rmtree("others")  # As if it were on a disk that is not there for now.
+    shutil.rmtree("others")  # As if its disk were not mounted.
     assert main(command) == 0
     assert "Deleted files removed from the results: 1" in capfd.readouterr().err
     if output == "database":

@@ -25,7 +25,7 @@ WITHOUT_PORTAUDIO = (
 
 
 def doctor(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run where there is no PortAudio, so that every machine gives the same report."""
+    """Run without PortAudio, so that every machine gives the same report."""
     command = [sys.executable, "-c", WITHOUT_PORTAUDIO, "doctor", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
@@ -70,7 +70,7 @@ def test_a_microphone_must_deliver_sound(sample_file: Path, tmp_path: Path) -> N
         play = ["sh", "-c", 'while paplay --device=virt "$0"; do :; done', str(voice)]
         with subprocess.Popen(play, env=microphone.capture().environment):
             with_sound = microphone.run(*command)
-            microphone.kill()  # Which ends the playing, too.
+            microphone.kill()  # This also stops paplay.
     (finding,) = (f for f in silent["findings"] if f["topic"] == "microphone")
     assert (silent["can_listen"], finding["ok"]) == (False, False)
     assert "unmute it" in finding["mend"]

@@ -91,7 +91,7 @@ def test_too_little_speech_is_an_error_and_writes_nothing(
 @pytest.mark.parametrize(
     ("change", "warning"),
     [
-        # Two spoke, one soft and one loud.
+        # Two voices, a soft and a loud one.
         (lambda voice: np.concatenate((voice / 6, voice * 6)), "varied more than"),
         (lambda voice: np.tile(voice * 60, 2), "very different from the ordinary speech"),
         (lambda voice: np.tile(voice * 20, 2), "sounded like anger"),

@@ -1,4 +1,4 @@
-"""Options of the command line: their ranges."""
+"""Ranges of the command line's options."""
 
 from __future__ import annotations
 

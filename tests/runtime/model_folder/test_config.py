@@ -1,4 +1,4 @@
-"""The JSON of a model folder: each field's type and range."""
+"""The JSON files of a model folder: types and ranges of fields."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TWO_LABELS = {"id2label": {"0": "calm", "1": "loud"}}
 
 
 def load_with(folder: Path, name: str, content: str) -> EmotionModel:
-    """Load a small model one of whose files holds `content`."""
+    """Load a small model in which one file has been replaced by `content`."""
     write_model(folder)
     (folder / name).write_text(content)
     return EmotionModel.load(folder)

@@ -1,4 +1,4 @@
-"""The live view: what it shows at which width, and what it leaves on a real terminal."""
+"""The live view: its content at several sizes, and its effect on a real terminal."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_without_speech_no_label_is_shown() -> None:
     assert "○ no speech" in lines[1]
     assert lines[2].split() == ["now", "-"]
     assert all(line.endswith(" -") and "━" not in line for line in lines[3:9])
-    # A pause within a segment is no end of it.
+    # A pause does not end a segment.
     lines = drawn(after(provisional(0, 2), status(2.3, speech=False)))
     assert lines[2].split()[:2] == ["now", "happiness"]
     assert lines[6].endswith("71%")
@@ -93,7 +93,7 @@ def test_without_speech_no_label_is_shown() -> None:
 
 def test_the_view_says_listening_before_the_first_label() -> None:
     assert drawn(after(status(0.3)))[2].split() == ["now", "listening…"]
-    # Also of the next turn.
+    # Also before the next turn.
     events = (status(0.3), provisional(0, 2), segment(0, 2), status(3.0, speech=False), status(4.0))
     assert drawn(after(*events))[2].split() == ["now", "listening…"]
 
@@ -128,7 +128,7 @@ def test_losses_and_warnings_are_shown() -> None:
     lines = drawn(state)
     assert "overflows 1  gaps 1  lost 3.5 s" in lines[-2]
     assert lines[-1] == "input clipping for 5 s: turn the microphone down"
-    assert len(drawn(state.after(status(30.0)))) == len(lines) - 1  # Warnings pass.
+    assert len(drawn(state.after(status(30.0)))) == len(lines) - 1  # The warning has expired.
 
 
 def test_a_stalled_source_is_shown() -> None:
@@ -144,7 +144,7 @@ def test_the_view_fits_every_terminal_size(width: int, height: int) -> None:
     gap = GapEvent(time=700.0, seconds=3.2, reason="device")
     lines = drawn(after(status(750.0), provisional(700, 750), gap, warning), width, height)
     assert max(map(len, lines)) <= width
-    assert len(lines) <= height - 4  # Segments have room above it.
+    assert len(lines) <= height - 4  # There is room for segments above it.
     assert any("happ" in line for line in lines)
     assert len(lines) == (11 if height >= 24 else 5)
 
@@ -227,16 +227,16 @@ class Terminal:
         os.close(self._ours)
 
     def lines(self) -> list[str]:
-        """What the terminal shows, without empty lines."""
+        """Return the visible lines that are not empty."""
         return [line.rstrip() for line in self.screen.display if line.strip()]
 
     def read_until(self, pattern: str) -> None:
-        """Wait until a line that is shown holds a regular expression."""
+        """Wait until a visible line matches a regular expression."""
         while not any(re.search(pattern, line) for line in self.lines()):
             assert self._read(), "\n".join([f"no {pattern!r}:", *self.lines()])
 
     def read_to_end(self) -> None:
-        """Wait until the command has ended well."""
+        """Wait until the command has ended without error."""
         while self._read():
             pass
         assert self.process.wait() == 0
@@ -245,7 +245,7 @@ class Terminal:
         try:
             data = os.read(self._ours, 65536)
         except OSError:
-            return False  # Linux's way of saying that the terminal's other end is closed.
+            return False  # On Linux: the other end is closed.
         self.sent += data
         self._stream.feed(data)
         return bool(data)

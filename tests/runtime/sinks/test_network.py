@@ -57,7 +57,7 @@ def test_a_slow_client_loses_the_oldest_messages_and_gets_their_number(
     server: WebsocketSink,
 ) -> None:
     total = 30_000
-    # The kernel keeps little for a client that does not read.
+    # A small receive buffer, so that the kernel buffers little.
     slow_socket = socket.socket()
     slow_socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     slow_socket.connect(("127.0.0.1", server.port))
@@ -73,7 +73,7 @@ def test_a_slow_client_loses_the_oldest_messages_and_gets_their_number(
         for start in range(total):
             server.write(window(start))
             while start - len(rows) > QUEUE_LENGTH // 2:
-                time.sleep(0.001)  # The fast client is given its time, the slow one has none.
+                time.sleep(0.001)  # Wait for the fast client only.
         last = received = lost = 0
         while last != total - 1:
             row = json.loads(slow.recv(timeout=60))
@@ -103,7 +103,7 @@ def test_clients_can_connect_and_disconnect(server: WebsocketSink) -> None:
     with client(server):
         pass
     with client(server) as left, client(server) as stays:
-        left.socket.close()  # Without a goodbye.
+        left.socket.close()  # Without a closing handshake.
         stays.send("what clients say is ignored")
         server.write(window(0))
         server.write(window(1))
@@ -173,7 +173,7 @@ def test_osc_has_its_documented_addresses(receiver: socket.socket) -> None:
         ("/emo/label", "uncertain", 0.5),
     ]
     receiver.close()
-    sink.write(speech)  # Nobody is there any more, which is no error.
+    sink.write(speech)  # The receiver has gone, which is not an error.
     sink.write(quiet)
     sink.close()
 

@@ -138,7 +138,7 @@ def test_each_sink_gets_its_event_types(
 
 
 class LoggingSink(Sink):
-    """Notes its calls in `log`, and fails in the method `failing`."""
+    """Appends its calls to `log`, and fails in the method `failing`."""
 
     def __init__(self, name: str, log: list[str], failing: str | None = None) -> None:
         self._name, self._log, self._failing = name, log, failing
