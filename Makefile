@@ -48,7 +48,8 @@ lint: $(VENV)/dev-installed
 # Without the privacy tests, in which a process may write no file of its own.
 coverage: $(VENV)/dev-installed packages
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest --ignore tests/runtime/test_privacy.py
+	$(BIN)/coverage run -m pytest --numprocesses $(JOBS) --dist loadfile \
+		--ignore tests/runtime/test_privacy.py
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
