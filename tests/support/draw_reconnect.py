@@ -1,7 +1,7 @@
-"""Record a microphone that vanishes and comes back, as `runtime/pictures/reconnect.svg`.
+"""Make the picture of a lost microphone that comes back, `runtime/pictures/reconnect.svg`.
 
-What and why: the README shows that listening goes on. The server of a virtual microphone is
-killed under the running command and started again, while the bundled sample is played.
+The bundled sample is played into a virtual microphone, whose server is killed and restarted while
+the command runs.
 
     python tests/support/draw_reconnect.py
 """
@@ -25,14 +25,14 @@ from make_pictures import PICTURES, save
 from tests.support.virtual_microphone import RATE, VirtualMicrophone
 
 ABSENCE = 4.0
-"""Seconds without a server."""
+"""Time without a server, in seconds."""
 
 PORTAUDIO = "Expression '"
-"""Begins the lines that Debian's PortAudio writes by itself at a loss; they are left out."""
+"""Start of lines that Debian's PortAudio prints when a device is lost; they are removed."""
 
 
 def main() -> None:
-    """Play, kill, start, play, end; draw what the command printed."""
+    """Play, kill the server, restart it, play again; draw the command's output."""
     played = np.round(load_audio(SAMPLE, RATE)[: 6 * RATE] * 32767).astype(np.int16)
     with (
         VirtualMicrophone() as microphone,
