@@ -14,6 +14,7 @@ from emo_listen.telemetry import disable_telemetry
 
 if TYPE_CHECKING:
     from emo_listen.baselines.baseline import Baseline
+    from emo_listen.engine import ListenOptions
     from emo_listen.errors import EmoListenError
     from emo_listen.events import (
         Event,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     )
     from emo_listen.listener import Listener, listen
     from emo_listen.model import EmotionModel, Prediction
+    from emo_listen.session import Session
     from emo_listen.sinks.base import Sink
     from emo_listen.sources.base import Gap, Source
 
@@ -38,10 +40,12 @@ _MODULES = {
     "Gap": "emo_listen.sources.base",
     "GapEvent": "emo_listen.events",
     "LabelEvent": "emo_listen.events",
+    "ListenOptions": "emo_listen.engine",
     "Listener": "emo_listen.listener",
     "Prediction": "emo_listen.model",
     "ProvisionalEvent": "emo_listen.events",
     "SegmentEvent": "emo_listen.events",
+    "Session": "emo_listen.session",
     "Sink": "emo_listen.sinks.base",
     "Source": "emo_listen.sources.base",
     "StatusEvent": "emo_listen.events",
@@ -58,10 +62,12 @@ __all__ = [
     "Gap",
     "GapEvent",
     "LabelEvent",
+    "ListenOptions",
     "Listener",
     "Prediction",
     "ProvisionalEvent",
     "SegmentEvent",
+    "Session",
     "Sink",
     "Source",
     "StatusEvent",

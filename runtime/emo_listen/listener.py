@@ -5,32 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from emo_listen.audio import Resampler
 from emo_listen.baselines.references import BaselineChoice
-from emo_listen.engine import Engine, ListenOptions
+from emo_listen.engine import ListenOptions
 from emo_listen.errors import AudioInputError, ListenerError
-from emo_listen.events import Emit, Event, StatusEvent
+from emo_listen.events import Emit, Event
 from emo_listen.model import MIN_SECONDS, EmotionModel
-from emo_listen.sound.levels import LevelWatch, level_dbfs
-from emo_listen.sound.mixing import MixDown
+from emo_listen.session import Session
 from emo_listen.sources.base import Gap, Source
-from emo_listen.sources.blocks import channel_blocks, check_source
+from emo_listen.sources.blocks import check_source
 from emo_listen.sources.open import open_source
-from emo_listen.sources.valid_sound import valid_sound
-
-STATUS_INTERVAL = 0.1
-"""Stream time between status events, in seconds."""
-
-LOAD_INTERVALS = 20
-"""Number of status events over which the load is averaged: two seconds."""
 
 CLOSING_SECONDS = 0.2
 """Longest wait for the source to close after an `async for` was left early, in seconds: some
@@ -67,16 +54,13 @@ class Listener:
         baseline: BaselineChoice = "auto",
     ) -> None:
         """Load the model and open the source; arguments and errors are those of `listen`."""
-        if not isinstance(model, EmotionModel):
-            model = EmotionModel.load(model)
         options = ListenOptions(window, hop, vad, emit, baseline, status)
-        self._engine = Engine(model, options)
+        self._session = Session(model, options)
         if isinstance(device, str | int | Path):
             device = open_source(device, sampling_rate=sampling_rate)
         check_source(device)
-        self.model = model
+        self.model = self._session.model
         self.source = device
-        self._status = options.status
         self._used = False
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -85,7 +69,7 @@ class Listener:
     @property
     def seconds(self) -> float:
         """Stream time processed so far, in seconds."""
-        return self._engine.received / self.model.sampling_rate
+        return self._session.seconds
 
     def stop(self) -> None:
         """End the stream after the sound received so far; callable from any thread or signal."""
@@ -109,41 +93,23 @@ class Listener:
         self._used = True
 
     def _events(self) -> Generator[Event, None, None]:
-        engine, source, rate = self._engine, self.source, self.model.sampling_rate
-        resampler = Resampler(source.sampling_rate, rate)
-        levels = LevelWatch(source.sampling_rate)
-        mixing: MixDown | None = None
-        meter = StatusMeter(engine, rate) if self._status else None
-
-        def process(block: NDArray[np.float32]) -> Iterator[Event]:
-            for samples in resampler.push(block):
-                yield from engine.push(samples) if meter is None else meter.push(samples)
-
-        for block in valid_sound(channel_blocks(source), source.sampling_rate):
+        source, session = self.source, self._session
+        for item in source:
             if self._stopped.is_set() and not source.live:
                 return
-            if isinstance(block, Gap):
-                if mixing is not None:
-                    yield from process(mixing.finish())
-                yield from engine.push(resampler.finish())
-                yield from engine.gap(block.seconds, block.reason)
-                resampler = Resampler(source.sampling_rate, rate)
-                continue
-            if mixing is None:
-                mixing = MixDown(block.shape[1], source.sampling_rate)
-            yield from process(mixing.push(block))
-            yield from levels.push(block)
+            if isinstance(item, Gap):
+                yield from session.gap(item.seconds, item.reason)
+            else:
+                yield from session.push(item, source.sampling_rate)
         if self._stopped.is_set() and not source.live:
             return
-        if mixing is not None:
-            yield from process(mixing.finish())
-        yield from engine.push(resampler.finish())
-        if engine.received < MIN_SECONDS * rate and not source.live:
+        events = session.finish()
+        if self.seconds < MIN_SECONDS and not source.live:
             raise AudioInputError(
-                f"{source} contains {engine.received / rate:.3f} s of audio: at least "
-                f"{MIN_SECONDS} s are needed"
+                f"{source} contains {self.seconds:.3f} s of audio: at least {MIN_SECONDS} s are "
+                "needed"
             )
-        yield from engine.finish()
+        yield from events
 
     def start(self, on_event: Callable[[Event], Any]) -> None:
         """Listen in a new thread, which calls `on_event` with each event.
@@ -207,41 +173,6 @@ class Listener:
                     async with asyncio.timeout(CLOSING_SECONDS):
                         while await queue.get() is not None:
                             pass
-
-
-class StatusMeter:
-    """Passes samples to the engine, and adds a status event every `STATUS_INTERVAL`."""
-
-    def __init__(self, engine: Engine, sampling_rate: int) -> None:
-        """Measure `engine`, whose sampling rate is in Hz."""
-        self._engine = engine
-        self._rate = sampling_rate
-        self._length = round(STATUS_INTERVAL * sampling_rate)
-        self._blocks: list[np.ndarray] = []
-        self._count = 0
-        self._busy = 0.0
-        self._load = 0.0
-
-    def push(self, samples: np.ndarray) -> Iterator[Event]:
-        """Process samples, float32 (n,); yield the engine's events and the status."""
-        started = time.perf_counter()
-        events = list(self._engine.push(samples))
-        self._busy += time.perf_counter() - started
-        yield from events
-        self._blocks.append(samples)
-        self._count += len(samples)
-        if self._count < self._length:
-            return
-        load = self._busy / (self._count / self._rate)
-        self._load += (load - self._load) / LOAD_INTERVALS
-        yield StatusEvent(
-            time=self._engine.received / self._rate,
-            level=round(level_dbfs(np.concatenate(self._blocks)), 1),
-            speech=self._engine.speaking,
-            load=round(self._load, 4),
-            latency=round(self._engine.latency, 4),
-        )
-        self._blocks, self._count, self._busy = [], 0, 0.0
 
 
 def listen(

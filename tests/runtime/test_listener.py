@@ -295,15 +295,15 @@ def test_blocks_of_other_types_and_shapes_are_converted(
 @pytest.mark.parametrize(
     ("block", "error"),
     [
-        (np.zeros((1, 1600), np.float32), r"gave a block of shape \(1, 1600\): give float32"),
-        (np.zeros((4, 4, 4), np.float32), r"gave a block of shape \(4, 4, 4\)"),
-        (np.float32(0), r"gave a block of shape \(\)"),
+        (np.zeros((1, 1600), np.float32), r"a block has the shape \(1, 1600\): give float32"),
+        (np.zeros((4, 4, 4), np.float32), r"a block has the shape \(4, 4, 4\)"),
+        (np.float32(0), r"a block has the shape \(\)"),
         (np.zeros(100, np.int64), "samples of type int64 cannot be used"),
         (np.zeros(100, bool), "samples of type bool cannot be used"),
         (b"raw bytes", "cannot be used: give float32"),
         ([[1.0], [1.0, 2.0]], "list is not sound"),
         (None, "samples of type object cannot be used"),
-        (np.zeros((100, 2), np.float32), "a block of 2 channels after one of 1"),
+        (np.zeros((100, 2), np.float32), "a block of 2 channels follows one of 1"),
     ],
 )
 def test_blocks_that_are_not_sound_are_refused(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,6 @@ from numpy.typing import NDArray
 
 from emo_listen.errors import AudioInputError
 from emo_listen.sound.rates import check_rate
-from emo_listen.sources.base import Gap
 
 MAX_BLOCK_CHANNELS = 64
 """Channels of a block beyond which it is taken for a transposed one."""
@@ -58,26 +56,27 @@ def check_source(source: Any) -> None:
     check_rate(source.sampling_rate)
 
 
-def channel_blocks(source: Any) -> Iterator[NDArray[np.float32] | Gap]:
-    """Yield what a source yields, each block as float32 (n_samples, n_channels).
+class ChannelBlocks:
+    """Checks the blocks of one stream, and makes them two-dimensional."""
 
-    Raises:
-        AudioInputError: a block is not sound, or has another number of channels than the first.
-    """
-    n_channels: int | None = None
-    for item in source:
-        if isinstance(item, Gap):
-            yield item
-            continue
-        block = float_samples(item)
+    def __init__(self) -> None:
+        self._n_channels: int | None = None
+
+    def check(self, samples: Any) -> NDArray[np.float32]:
+        """Return a block as float32 (n_samples, n_channels).
+
+        Raises:
+            AudioInputError: it is not sound, or has another number of channels than the first.
+        """
+        block = float_samples(samples)
         if block.ndim == 1:
             block = block[:, np.newaxis]
         if block.ndim != 2 or not 1 <= block.shape[1] <= MAX_BLOCK_CHANNELS:
-            raise AudioInputError(f"{source} gave a block of shape {np.shape(item)}: {_WANTED}")
-        if n_channels is None:
-            n_channels = block.shape[1]
-        if block.shape[1] != n_channels:
+            raise AudioInputError(f"a block has the shape {np.shape(samples)}: {_WANTED}")
+        if self._n_channels is None:
+            self._n_channels = block.shape[1]
+        if block.shape[1] != self._n_channels:
             raise AudioInputError(
-                f"{source} gave a block of {block.shape[1]} channels after one of {n_channels}"
+                f"a block of {block.shape[1]} channels follows one of {self._n_channels}"
             )
-        yield block
+        return block

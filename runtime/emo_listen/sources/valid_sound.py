@@ -6,7 +6,7 @@ Both are judged by frames of 20 ms, so that the result does not depend on the si
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,26 +27,15 @@ INTEGER_SCALE = np.float32(32768)
 _log = logging.getLogger(__name__)
 
 
-def valid_sound(
-    items: Iterable[NDArray[np.float32] | Gap], sampling_rate: int
-) -> Iterator[NDArray[np.float32] | Gap]:
-    """Yield blocks at a rate in Hz, float32 (n_samples, n_channels), with gaps for no sound.
+class ValidSound:
+    """Turns frames of one stream that contain no sound into gaps.
 
     A frame with a sample that is no sound is lost as a whole; such frames in a row make one gap.
     From the first frame that is scaled as integers, all are scaled back, which is logged.
     """
-    frames = _Frames(sampling_rate)
-    for item in items:
-        if isinstance(item, Gap):
-            yield from frames.finish()
-            yield item
-        else:
-            yield from frames.push(item)
-    yield from frames.finish()
 
-
-class _Frames:
     def __init__(self, sampling_rate: int) -> None:
+        """Check audio at `sampling_rate` in Hz."""
         self._sampling_rate = sampling_rate
         self._length = max(1, sampling_rate // FRAMES_PER_SECOND)
         self._pending: NDArray[np.float32] | None = None
@@ -54,6 +43,7 @@ class _Frames:
         self._scaled = False
 
     def push(self, block: NDArray[np.float32]) -> Iterator[NDArray[np.float32] | Gap]:
+        """Take a block, float32 (n_samples, n_channels); yield whole frames of it, and gaps."""
         samples = block if self._pending is None else np.concatenate([self._pending, block])
         whole = len(samples) - len(samples) % self._length
         self._pending = samples[whole:]

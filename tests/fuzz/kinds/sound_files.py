@@ -14,7 +14,7 @@ from emo_listen.audio import Resampler
 from emo_listen.errors import EmoListenError
 from emo_listen.sources.audio_file import AudioFile
 from emo_listen.sources.base import Gap
-from emo_listen.sources.valid_sound import valid_sound
+from emo_listen.sources.valid_sound import ValidSound
 from tests.fuzz.checks import RATE, SOUND
 from tests.fuzz.mutations import mutated_bytes
 
@@ -65,9 +65,11 @@ def attempt(random: Random, folder: Path) -> str:
     try:
         source = AudioFile(path)
         resampler = Resampler(source.sampling_rate, RATE)
-        for block in valid_sound(source, source.sampling_rate):
-            for samples in () if isinstance(block, Gap) else resampler.push(block[:, 0]):
-                assert np.isfinite(samples).all()
+        frames = ValidSound(source.sampling_rate)
+        for block in source:
+            for item in frames.push(block):
+                for samples in () if isinstance(item, Gap) else resampler.push(item[:, 0]):
+                    assert np.isfinite(samples).all()
         outcome = "taken"
     except EmoListenError as error:
         assert str(error).isprintable()

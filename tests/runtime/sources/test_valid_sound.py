@@ -12,7 +12,7 @@ import soundfile
 from emo_listen import EmotionModel, GapEvent, SegmentEvent, listen
 from emo_listen.audio import load_audio
 from emo_listen.sources.base import Gap
-from emo_listen.sources.valid_sound import valid_sound
+from emo_listen.sources.valid_sound import ValidSound
 
 RATE = 16000
 FRAME = 320
@@ -23,7 +23,9 @@ def judged(samples: np.ndarray, block_length: int) -> list[np.ndarray | Gap]:
     column = samples[:, np.newaxis]
     blocks = [column[i : i + block_length] for i in range(0, len(samples), block_length)]
     joined: list[np.ndarray | Gap] = []
-    for found in valid_sound(blocks, RATE):
+    frames = ValidSound(RATE)
+    found_items = [item for block in blocks for item in frames.push(block)] + [*frames.finish()]
+    for found in found_items:
         item = found if isinstance(found, Gap) else found[:, 0]
         if not isinstance(item, Gap) and joined and not isinstance(joined[-1], Gap):
             joined[-1] = np.concatenate([joined[-1], item])
