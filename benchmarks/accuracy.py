@@ -22,7 +22,8 @@ document.
 - Groups of speakers (--groups; by default CREMA-D's own table): figures of
   whole clips by sex, age and so on.
 
-Intervals (95 %) are a bootstrap over speakers, if there are at least three.
+Intervals are 95 % bootstrap intervals over speakers, if there are at least
+three.
 
 Use the test split only once, for the final figures of a finished model.
 """
@@ -201,9 +202,9 @@ def score_stream(model: EmotionModel, clips: list[Clip], window: float) -> list[
         result of `figures.figures`.
     """
     settings = model.settings
-    heard = predict_streams(model, clips, window)
+    predictions = predict_streams(model, clips, window)
     rows = []
-    for kind, answers in (("windows", heard.windows), ("segments", heard.segments)):
+    for kind, answers in (("windows", predictions.windows), ("segments", predictions.segments)):
         calibrated = replace(answers, logits=answers.logits / settings.temperature)
         found = figures(calibrated, model.labels, settings.uncertain_below)
         rows.append({"heard": kind, "window_s": window, "count": len(answers.classes), **found})

@@ -4,7 +4,7 @@ Ordinary speech passes through the listener, one stream per speaker. The
 figures are the shares of segment time by label: `neutral` is correct,
 `uncertain` does no harm, anything else is a false emotion. The same is
 measured over a telephone, in the far field, in noise, and at a lower level.
-Intervals (95 %) are a bootstrap over speakers.
+Intervals are 95 % bootstrap intervals over speakers.
 
     pip install -e ".[train,export]"
     python benchmarks/everyday.py --librispeech data/librispeech

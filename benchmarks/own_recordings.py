@@ -16,8 +16,8 @@ chooses its epoch on others, and is scored on the rest. It is compared with:
     python benchmarks/own_recordings.py
     python benchmarks/own_recordings.py --split validation --recipe mine.yaml
 
-Choose recipes on `--split validation`, not on the test actors. Intervals (95
-%) are a bootstrap over speakers. The last line is one JSON document.
+Choose recipes on `--split validation`, not on the test actors. Intervals are
+95 % bootstrap intervals over speakers. The last line is one JSON document.
 """
 
 from __future__ import annotations

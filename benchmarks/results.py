@@ -60,8 +60,8 @@ from train.corpus.crema_d import crema_d_files
 FOLDER = Path(__file__).resolve().parent
 
 NOTES = {
-    "latency": f"From samples to probabilities. {HUBERT_BASE} is a model of its shape with random "
-    "weights, timed for comparison only.",
+    "latency": f"From samples to probabilities, and speed-up. {HUBERT_BASE} is a model of its "
+    "shape with random weights, timed for comparison only.",
     "accuracy": "Whole clips of the validation split.",
     "unseen": "Whole clips of EMO-DB. The bundled model was trained on EMO-DB, so these are not "
     "results of an unseen corpus; the README has results of its recipe without EMO-DB. Clips of a "

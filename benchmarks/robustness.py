@@ -3,7 +3,7 @@
 Every whole clip is degraded in each way of `degradations.py`, the same for
 every model. If the model supports baselines, it is also scored relative to one
 of 5 neutral clips of the same speaker, equally degraded, which are not scored.
-Intervals (95 %) are a bootstrap over speakers.
+Intervals are 95 % bootstrap intervals over speakers.
 
     pip install -e ".[train,export]"
     python benchmarks/robustness.py --data data/crema-d

@@ -4,8 +4,8 @@ Each model's device network (int8 if there is one) is scored on the validation
 clips and timed on windows of the same speech, in turn.
 
     pip install -e ".[train,export]"
-    python benchmarks/shapes.py --data data/crema-d runs/hubert-tiny-crema-d \
-        runs/hubert-compact runs/hubert-large-crema-d
+    python benchmarks/shapes.py --data data/crema-d \
+        runs/hubert-tiny-crema-d runs/hubert-compact runs/hubert-large-crema-d
 
 Prints a table and plots accuracy against latency; the last line is one JSON
 document.

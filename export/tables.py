@@ -14,9 +14,9 @@ Rows = Sequence[Sequence[str]]
 
 def print_table(title: str, rows: Rows) -> None:
     """Print a table to standard output, its first column left-aligned."""
-    table = Table(title=title, box=SIMPLE_HEAD)
+    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for index, heading in enumerate(rows[0]):
-        table.add_column(heading, justify="right" if index else "left")
+        table.add_column(heading, justify="right" if index else "left", overflow="fold")
     for row in rows[1:]:
         table.add_row(*row)
     Console().print(table)

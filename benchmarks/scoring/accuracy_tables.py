@@ -108,7 +108,7 @@ def card_summary(document: dict[str, Any]) -> str:
     if threshold:
         summary += f" Labels with a confidence below {threshold:g} are `uncertain`."
     if any(INTERVAL in result for result in document["backends"].values()):
-        summary += " Intervals (95 %) are a bootstrap over speakers."
+        summary += " Intervals are 95 % bootstrap intervals over speakers."
     return summary
 
 
