@@ -181,7 +181,8 @@ def test_a_weighted_layer_sum_begins_even_and_is_trained(options, base, tmp_path
     assert begun.config.problem_type is None
     torch.testing.assert_close(begun.layer_weights.detach(), torch.full((3,), 1 / 3))
     options += ["--base-model", str(other), "--weighted_layer_sum", "true"]
-    assert finetune.main([*options, "--trainable_layers", "2"]) == 0
+    options += ["--num_train_epochs", "1", "--trainable_layers", "2"]
+    assert finetune.main(options) == 0
     assert list((tmp_path / "cache").glob("trunk-*.arrow"))
     trained = weights(tmp_path / "run")["layer_weights"]
     assert (trained - 1 / 3).abs().max() > 1e-3
@@ -229,7 +230,8 @@ def test_averaged_weights_are_kept_and_resumed(options, tmp_path):
     assert_same_weights(whole, cut, tolerance=1e-6)
 
 
-def test_a_run_is_resumed_with_averaging_as_it_began(options, tmp_path, capsys):
+def test_a_run_is_resumed_with_averaging_as_it_began(options, capsys):
+    options += ["--num_train_epochs", "1", "--test_at_end", "false"]
     assert finetune.main(options) == 0
     options = [*options, "--resume_from_checkpoint", "last", "--average_decay", "0.9"]
     assert finetune.main(options) == 2
@@ -239,6 +241,7 @@ def test_a_run_is_resumed_with_averaging_as_it_began(options, tmp_path, capsys):
 def test_runs_of_two_seeds_are_averaged(options, tmp_path, capsys):
     first, second = tmp_path / "first", tmp_path / "second"
     options += ["--load_best_model_at_end", "false", "--test_at_end", "false"]
+    options += ["--num_train_epochs", "1"]
     assert finetune.main([*options, "--output_dir", str(first)]) == 0
     shutil.copytree(first, tmp_path / "kept")
     seed_1 = [*options, "--seed", "1", "--output_dir", str(second)]
@@ -256,7 +259,7 @@ def test_runs_of_two_seeds_are_averaged(options, tmp_path, capsys):
 
 @pytest.mark.parametrize("cached", ["true", "false"])
 def test_soft_labels_are_learnt_beside_the_labels(corpus, options, tmp_path, capsys, cached):
-    assert finetune.main([*options, "--num_train_epochs", "8"]) == 0
+    assert finetune.main([*options, "--num_train_epochs", "1"]) == 0
     soft = tmp_path / "made" / "soft.csv"
     made = [str(tmp_path / "run"), "--data", str(corpus), "--output", str(soft), "--device", "cpu"]
     assert soft_labels.main([*made, "--cache_dir", str(tmp_path / "cache")]) == 0
