@@ -62,7 +62,7 @@ def load_extractor(place: str | Path) -> SequenceFeatureExtractor:
     try:
         extractor = AutoFeatureExtractor.from_pretrained(place, trust_remote_code=False)
     except (OSError, ValueError):
-        print(f"{place} has no preprocessor_config.json: assuming 16 kHz and normalised clips.")
+        print(f"{place} has no usable preprocessor_config.json: assuming 16 kHz, normalised clips.")
         return default_extractor(config)
     check_takes_waveforms(place, extractor)
     return extractor
