@@ -3,7 +3,7 @@
     python tests/support/record_microphone.py OUTPUT [PAUSE BACKLOG]
 
 Writes to OUTPUT, a NumPy archive, the samples of the first channel (`samples`), and of each gap
-where it stands among them (`places`), how many seconds were lost (`seconds`) and why (`reasons`).
+its index among them (`places`), how many seconds were lost (`seconds`) and why (`reasons`).
 Prints a line at each gap, and at each block how many samples have come and how many of them are not
 zero. Waits PAUSE seconds after each block until standard input closes; BACKLOG is the sound in
 seconds that may wait.

@@ -1,4 +1,4 @@
-"""An HTTP server on loopback that offers files, and fails as it is told to."""
+"""An HTTP server on loopback that serves files, and fails on request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 
 class StandIn(ThreadingHTTPServer):
-    """Offers `files` by path; a path in `cut_after` is cut off once for each number there."""
+    """Serves `files` by path; a path in `cut_after` is cut off once for each number there."""
 
     daemon_threads = True
 
@@ -18,7 +18,7 @@ class StandIn(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.files: dict[str, bytes] = {}
         self.cut_after: dict[str, list[int]] = {}
-        self.answers: dict[str, list[int]] = {}  # status codes that are given before the file
+        self.answers: dict[str, list[int]] = {}  # status codes sent before the file
         self.ranges = True
         self.asked: list[tuple[str, str | None]] = []  # path and Range header
 

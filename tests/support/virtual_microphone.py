@@ -1,4 +1,4 @@
-"""A microphone without hardware: a PulseAudio server of our own, which can be killed.
+"""A microphone without hardware: a private PulseAudio server, which can be killed.
 
 `paplay` plays a file into a null sink; a remapped source is the microphone that hears it. The
 ALSA `file` plugin between PortAudio and PulseAudio keeps what the device delivered, one file
@@ -32,7 +32,7 @@ CAPTURED = "EMO_LISTEN_CAPTURED"
 """Variable of the environment with the path at which ALSA keeps what a process captures."""
 
 DEADLINE = 60.0
-"""Time after which the server or a command is held to hang, in seconds; never waited for."""
+"""Seconds after which the server or a command counts as hung; a passing test never waits for it."""
 
 
 class VirtualMicrophone:
@@ -147,7 +147,7 @@ class Capture:
     """What one process captures from the microphone."""
 
     folder: Path
-    """Where the sound is kept, a file for each time that the device was opened."""
+    """Where the sound is kept: one file each time the device was opened."""
 
     environment: dict[str, str]
     """The process's environment, by which it reaches the server."""
