@@ -6,7 +6,8 @@ Run the same command again to resume a stopped download. The archive is verified
 Zenodo publishes; its clips are unpacked into `wav/`. Training leaves out boredom, which no other
 corpus has: 454 clips in six classes remain.
 
-EMO-DB (Burkhardt et al. 2005), version 1.3.0: CC BY 4.0.
+EMO-DB (Burkhardt et al. 2005), version 1.3.0. The copy that the bundled model was trained on is
+CC0 1.0, as audEERING publishes it; the licence of this one is on the page of the deposit.
 """
 
 from __future__ import annotations
