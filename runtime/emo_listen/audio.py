@@ -1,4 +1,4 @@
-"""Decode, mix down, resample to the model's rate."""
+"""Decoding, mixing down and resampling of audio files."""
 
 from __future__ import annotations
 
@@ -18,15 +18,14 @@ from emo_listen.errors import AudioFileError
 from emo_listen.sound.mixing import MixDown
 
 FRAMES_PER_SECOND = 50
-"""Frames in which `Resampler` works on each second of sound."""
+"""Number of frames per second in which `Resampler` processes audio."""
 
 
 class Resampler:
-    """Brings a stream of mono blocks from one sampling rate to another.
+    """Resamples a stream of mono blocks.
 
-    Whatever size the blocks have, they are re-cut into frames of 20 ms before anything is
-    computed, so that the output is bit-identical for the same samples in any blocks, and comes
-    in 20 ms frames also where no resampling is needed.
+    Blocks of any size are cut into frames of 20 ms first, so that the output is bit-identical for
+    the same samples in any blocks. It comes in 20 ms frames even if the rates are equal.
     """
 
     def __init__(self, source_rate: int, target_rate: int) -> None:
@@ -41,7 +40,7 @@ class Resampler:
         )
 
     def push(self, block: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-        """Take `block`, float32 (n_samples,), and yield what is ready, float32 (n,)."""
+        """Add `block`, float32 (n_samples,), and yield the frames that are ready, float32 (n,)."""
         self._pending.append(block)
         self._pending_length += len(block)
         if self._pending_length < self._frame_length:
@@ -55,7 +54,7 @@ class Resampler:
             yield self._stream.resample_chunk(frame) if self._stream else frame
 
     def finish(self) -> NDArray[np.float32]:
-        """Return the rest of the stream, float32 (n,), after its last block."""
+        """Return the rest of the stream, float32 (n,)."""
         rest = np.concatenate([np.zeros(0, np.float32), *self._pending])
         return self._stream.resample_chunk(rest, last=True) if self._stream else rest
 
@@ -63,7 +62,7 @@ class Resampler:
 def resample(
     samples: NDArray[np.float32], source_rate: int, target_rate: int
 ) -> NDArray[np.float32]:
-    """Convert mono `samples`, float32 (n_samples,), between rates in Hz, as a stream would be."""
+    """Resample mono `samples`, float32 (n_samples,), between rates in Hz, like a stream."""
     if source_rate == target_rate:
         return samples
     resampler = Resampler(source_rate, target_rate)
@@ -71,10 +70,10 @@ def resample(
 
 
 def mixed_down(blocks: Iterable[Block], sampling_rate: int) -> Iterator[NDArray[np.float32]]:
-    """Yield decoded blocks, float32 (n_samples, n_channels), as mono float32 (n,).
+    """Mix decoded blocks, float32 (n_samples, n_channels), down to mono float32 (n,).
 
     Raises:
-        AudioFileError, DamageError: what decodes them raises it; all sound before has come by then.
+        AudioFileError, DamageError: Raised by the decoder, and passed on after all audio before.
     """
     mixing: MixDown | None = None
     n_channels = 0
@@ -99,11 +98,11 @@ def mixed_down(blocks: Iterable[Block], sampling_rate: int) -> Iterator[NDArray[
 
 
 class AudioReader:
-    """An open sound file, decoded once from its beginning to its end.
+    """An open audio file, decoded once from start to end.
 
     Attributes:
-        sampling_rate: in Hz.
-        duration: length that the header claims, in seconds; None where it claims none.
+        sampling_rate: Sampling rate, in Hz.
+        duration: Duration by the header, in seconds; None if it has none.
     """
 
     def __init__(self, source: Path | BinaryIO, name: str) -> None:
@@ -124,37 +123,36 @@ class AudioReader:
 
     @property
     def position(self) -> float:
-        """Sound decoded so far, in seconds."""
+        """Audio decoded so far, in seconds."""
         return self._decoded / self.sampling_rate
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
-        """Yield its channels mixed down, float32 (n_samples,); see `blocks`."""
+        """Yield the audio mixed down, float32 (n_samples,); see `blocks`."""
         return mixed_down(self.blocks(), self.sampling_rate)
 
     def blocks(self) -> Iterator[Block]:
-        """Yield blocks of a second at most, float32 (n_samples, n_channels), all as the first.
+        """Yield blocks of up to a second, float32 (n_samples, n_channels), of constant n_channels.
 
-        Where the file is damaged, all that can be decoded before comes first. What the first
-        decoder cannot read, and a second one can, is no damage.
+        If the decoder fails, a second decoder continues. All audio before a damage is yielded.
 
         Raises:
-            AudioFileError: the file is damaged; the message tells where.
+            AudioFileError: The file is damaged; the message says where.
         """
         try:
-            for block in self._alike(self._decoder):
+            for block in self._same_channels(self._decoder):
                 self._decoded += len(block)
                 yield block
         except DamageError as error:
             try:
-                yield from self._alike(self._rest())
+                yield from self._same_channels(self._rest())
             except DamageError:
                 raise AudioFileError(
-                    f"{self._name} is damaged {self.position:.2f} s from its beginning "
+                    f"{self._name} is damaged {self.position:.2f} s after its start "
                     f"({error}). {conversion_hint(self._name)}"
                 ) from error
 
-    def _alike(self, blocks: Iterable[Block]) -> Iterator[Block]:
-        """Yield blocks with as many channels as the first; of others, the mean in each channel."""
+    def _same_channels(self, blocks: Iterable[Block]) -> Iterator[Block]:
+        """Yield blocks with as many channels as the first; others get the mean in each channel."""
         for block in blocks:
             self._channels = self._channels or block.shape[1]
             if block.shape[1] != self._channels:
@@ -162,10 +160,10 @@ class AudioReader:
             yield block
 
     def _rest(self) -> Iterator[Block]:
-        """Yield what follows the sound decoded so far, from a second decoder, in one channel.
+        """Yield the audio after the current position from a second decoder, mixed down.
 
         Raises:
-            DamageError: there is none, or the file is damaged.
+            DamageError: There is no second decoder, or the file is damaged.
         """
         decoder = open_second_decoder(self._source, self._name, strict=True)
         if decoder is None:
@@ -183,7 +181,7 @@ class AudioReader:
 
 
 def _resampled(decoder: Decoder, sampling_rate: int) -> Iterator[NDArray[np.float32]]:
-    """Yield a decoder's sound, mixed down, at `sampling_rate` in Hz, float32 (n,)."""
+    """Yield decoded audio, mixed down and resampled to a rate in Hz, float32 (n,)."""
     resampler = Resampler(decoder.sampling_rate, sampling_rate)
     for samples in mixed_down(decoder, decoder.sampling_rate):
         yield from resampler.push(samples)
@@ -191,14 +189,14 @@ def _resampled(decoder: Decoder, sampling_rate: int) -> Iterator[NDArray[np.floa
 
 
 def open_audio_file(source: str | Path | BinaryIO, name: str | None = None) -> AudioReader:
-    """Open a file for decoding, as a context manager that closes it.
+    """Open an audio file, as a context manager.
 
     Args:
         source: A path, or a seekable binary file.
-        name: What messages call it; the path where None.
+        name: Name of the file in messages; the path if None.
 
     Raises:
-        AudioFileError: it cannot be opened, or holds no sound that is understood.
+        AudioFileError: The file cannot be opened or decoded.
     """
     if isinstance(source, str):
         source = Path(source)
@@ -211,10 +209,10 @@ def load_audio(
     """Decode a whole file, mixed down and resampled to `sampling_rate` in Hz.
 
     Returns:
-        float32 (n_samples,), nominally within -1 to 1; empty where the file holds no sound.
+        float32 (n_samples,), nominally within -1 to 1; empty if the file contains no samples.
 
     Raises:
-        AudioFileError: the file cannot be opened, is not sound, or damaged.
+        AudioFileError: The file cannot be opened or decoded, or is damaged.
     """
     with open_audio_file(source, name) as file:
         blocks = [np.zeros(0, np.float32), *file]

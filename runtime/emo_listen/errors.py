@@ -10,7 +10,7 @@ class EmoListenError(Exception):
 
 
 class AudioFileError(EmoListenError, ValueError):
-    """A file cannot be read as sound."""
+    """A file cannot be decoded as audio."""
 
 
 class AudioInputError(EmoListenError, ValueError):

@@ -1,7 +1,6 @@
-"""Turns off what imported libraries send home. Imported first of all by `emo_listen`.
+"""Turns off telemetry of imported libraries. `emo_listen` imports this module first.
 
-The libraries read these variables once, when they are imported; processes started later inherit
-them.
+Libraries read these variables once, on import; child processes inherit them.
 """
 
 from __future__ import annotations
@@ -11,27 +10,27 @@ import sys
 import warnings
 
 OPT_OUTS = {
-    # onnxruntime 1.29 and later: the first variable creates no uploader, no device id and no
-    # database; the second is what onnxruntime's companions (genai, foundry) read.
+    # onnxruntime 1.29 and later: the first variable prevents the uploader, device id and
+    # database; onnxruntime's companions (genai, foundry) read the second.
     # https://github.com/microsoft/onnxruntime/blob/main/docs/Privacy.md
     "ORT_DISABLE_TELEMETRY": "1",
     "ORT_TELEMETRY_DISABLED": "1",
-    # huggingface_hub, and with it transformers, optimum and accelerate.
+    # huggingface_hub, and thereby transformers, optimum and accelerate.
     "HF_HUB_DISABLE_TELEMETRY": "1",
-    # datasets and evaluate count what is loaded.
+    # datasets and evaluate count downloads.
     "HF_UPDATE_DOWNLOAD_COUNTS": "0",
     # transformers asks a service to convert hub models that lack safetensors.
     "DISABLE_SAFETENSORS_CONVERSION": "true",
-    # gradio, which the dashboards of experiment trackers are built on.
+    # gradio, used by dashboards of experiment trackers.
     "GRADIO_ANALYTICS_ENABLED": "False",
 }
 """Environment variables that turn telemetry off, and their values."""
 
 
 def disable_telemetry() -> None:
-    """Set `OPT_OUTS`, whatever they were, for this process and those that it starts.
+    """Set `OPT_OUTS` for this process and its children, overriding earlier values.
 
-    Warns where onnxruntime was imported before with its telemetry on: that cannot be undone
+    Warns if onnxruntime was already imported with telemetry on, which cannot be undone
     (`onnxruntime.disable_telemetry_events` suppresses only later events).
     """
     onnxruntime = sys.modules.get("onnxruntime")

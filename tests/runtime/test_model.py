@@ -90,7 +90,7 @@ def test_unusable_samples(bundled_model: EmotionModel, samples: np.ndarray, mess
     "rate", [0, -1, 999, 16000.5, float("nan"), float("inf"), "16000", None, True, [16000]]
 )
 def test_unusable_rates(bundled_model: EmotionModel, rate: Any) -> None:
-    with pytest.raises(AudioInputError, match=r"the sampling rate .* is not usable: give a whole"):
+    with pytest.raises(AudioInputError, match=r"the sampling rate .* is not valid: give a whole"):
         bundled_model.predict(np.zeros(16000, np.float32), rate)
 
 

@@ -1,11 +1,11 @@
-"""Tell what a stream of bytes is from its beginning: a sound file, or else raw PCM."""
+"""Recognises the format of an audio file by its first bytes; anything else is raw PCM."""
 
 from __future__ import annotations
 
 import re
 
 LONGEST_START = 4096
-"""Bytes that are looked at: two frames of MP3 or AAC."""
+"""Bytes needed at most: two frames of MP3 or AAC."""
 
 _STARTS = (
     (re.compile(rb"(RIFF|RF64|RIFX)....WAVE", re.DOTALL), "WAV"),
@@ -27,22 +27,22 @@ _MP3_KBITS = {
     3: (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
     2: (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
-"""Bit rates of layer 3 in kbit/s, for MPEG 1 and for MPEG 2 and 2.5."""
+"""Bit rates of layer 3 in kbit/s, for MPEG 1 (3), and for MPEG 2 and 2.5 (2)."""
 
 _MP3_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
-"""Sampling rates in Hz, by the header's two bits of version."""
+"""Sampling rates in Hz, by the two version bits of the header."""
 
 
 def container_of(start: bytes) -> str | None:
-    """Return the format that a stream beginning with `start` is in; None where it is raw PCM.
+    """Return the format of a stream, or None for raw PCM.
 
     Args:
-        start: Its first `LONGEST_START` bytes, or all where there are fewer.
+        start: Its first `LONGEST_START` bytes, or all of a shorter stream.
     """
     for pattern, name in _STARTS:
         if pattern.match(start):
             return name
-    # These begin with twelve bits, which PCM may begin with too: only a second frame is proof.
+    # Raw PCM may start with the same twelve bits as these: only a second frame is proof.
     for name, length in (("MP3", _mp3_frame(start)), ("AAC", _aac_frame(start))):
         measure = _mp3_frame if name == "MP3" else _aac_frame
         if length and measure(start[length:]):
@@ -51,12 +51,12 @@ def container_of(start: bytes) -> str | None:
 
 
 def may_be_frames(start: bytes) -> bool:
-    """Whether `start`, 2 bytes or more, could begin MP3 or AAC, so that more of it is needed."""
+    """Return whether `start`, at least 2 bytes, may be MP3 or AAC, for which more is needed."""
     return start[0] == 0xFF and start[1] >= 0xE0
 
 
 def _mp3_frame(head: bytes) -> int:
-    """Length in bytes of the MP3 frame that begins here; 0 where there is none."""
+    """Return the length of the MP3 frame at the start of `head`, in bytes; 0 if there is none."""
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2:
         return 0
     version, kbits, rate = head[1] >> 3 & 3, head[2] >> 4, head[2] >> 2 & 3
@@ -68,7 +68,7 @@ def _mp3_frame(head: bytes) -> int:
 
 
 def _aac_frame(head: bytes) -> int:
-    """Length in bytes of the ADTS frame that begins here; 0 where there is none."""
+    """Return the length of the ADTS frame at the start of `head`, in bytes; 0 if there is none."""
     if len(head) < 6 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0 or head[2] >> 2 & 15 > 12:
         return 0
     return (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5

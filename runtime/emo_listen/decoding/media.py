@@ -1,7 +1,7 @@
-"""Second decoders, for what libsndfile cannot read: PyAV (the extra `media`), the ffmpeg command.
+"""Second decoders, for files that libsndfile cannot read: PyAV (the extra `media`) or ffmpeg.
 
-They read what phones and meetings record (m4a, webm, mp4, amr), and Opus files that libsndfile
-calls malformed.
+They decode recordings of phones and meetings (m4a, webm, mp4, amr), and Opus files that libsndfile
+considers malformed.
 """
 
 from __future__ import annotations
@@ -24,23 +24,22 @@ from emo_listen.decoding.wav import read_wav_header, wav_blocks
 CONTAINERS = (
     "aac,ac3,aiff,amr,amrnb,amrwb,asf,au,caf,eac3,flac,matroska,mov,mp3,mpegts,ogg,w64,wav,wv"
 )
-"""Containers that may be opened. Others, such as playlists, name further files and addresses to
-read."""
+"""Containers that may be opened. Others, such as playlists, refer to further files and URLs."""
 
 MAX_DRIFT = 0.1
-"""Difference between a packet's time and the sound before it from which sound is missing, in
-seconds. It is 0.01 in Opus files that libsndfile calls malformed although they are whole."""
+"""Difference between a packet's time and the audio decoded before it above which audio is missing,
+in seconds. It is 0.01 in intact Opus files that libsndfile considers malformed."""
 
 
 def open_second_decoder(
     source: Path | BinaryIO, name: str, *, strict: bool = False
 ) -> Decoder | None:
-    """Open a file with PyAV or the ffmpeg command; None where neither is there or can read it.
+    """Open a file with PyAV or ffmpeg; return None if neither is installed or can decode it.
 
     Args:
         source: A path, or a seekable binary file.
-        name: What messages call it.
-        strict: Whether sound that is missing within the file is damage.
+        name: Name of the file in messages.
+        strict: Whether audio missing within the file is an error.
     """
     with contextlib.suppress(DamageError):
         if find_spec("av"):
@@ -51,23 +50,23 @@ def open_second_decoder(
 
 
 def conversion_hint(name: str) -> str:
-    """Return how the file `name` becomes readable."""
+    """Return advice on how to convert the file `name`."""
     path = Path(name)
     target = path.with_suffix(".flac" if path.suffix.casefold() == ".wav" else ".wav")
     command = f"ffmpeg -i {shlex.quote(name)} -ac 1 -ar 16000 {shlex.quote(str(target))}"
     if find_spec("av") or shutil.which("ffmpeg"):
         return f"If it plays elsewhere, convert it: {command}"
-    return f"pip install 'emo-listen[media]' reads more formats; or convert it: {command}"
+    return f"For more formats: pip install 'emo-listen[media]'; or convert it: {command}"
 
 
 class PyAvDecoder:
-    """What the FFmpeg libraries read, by way of PyAV."""
+    """Decodes with the FFmpeg libraries, through PyAV."""
 
     def __init__(self, source: Path | BinaryIO, name: str, *, strict: bool = False) -> None:
-        """Open a file; takes what `open_second_decoder` does.
+        """Open a file; arguments are those of `open_second_decoder`.
 
         Raises:
-            DamageError: it holds no sound that is understood.
+            DamageError: The file contains no audio that can be decoded.
         """
         av: Any = import_module("av")
         self.name = name
@@ -75,7 +74,7 @@ class PyAvDecoder:
         self._errors = (av.FFmpegError, OSError, ValueError)
         with contextlib.ExitStack() as stack:
             try:
-                # A file of Python's, since PyAV takes no names that are not UTF-8.
+                # A Python file, since PyAV rejects names that are not UTF-8.
                 file: Any = source
                 if isinstance(source, Path):
                     file = stack.enter_context(source.open("rb"))
@@ -85,7 +84,7 @@ class PyAvDecoder:
                 )
                 streams = self._container.streams.audio
                 if not streams or streams[0].codec_context is None:
-                    raise DamageError("it holds no sound that can be decoded")
+                    raise DamageError("it contains no audio that can be decoded")
                 self._stream = streams[0]
                 self.sampling_rate: int = self._stream.codec_context.sample_rate
                 self.channels: int = self._stream.codec_context.channels
@@ -110,7 +109,7 @@ class PyAvDecoder:
                     time = np.nan if frame.time is None else frame.time
                     first = time if first is None else first
                     if not abs(time - first - decoded / self.sampling_rate) <= MAX_DRIFT:
-                        raise DamageError("sound is missing")
+                        raise DamageError("audio is missing")
                 decoded += frame.samples
                 yield _block(frame)
         except self._errors as error:
@@ -118,7 +117,7 @@ class PyAvDecoder:
 
 
 class _SafeFile:
-    """A binary file for PyAV, which prints a traceback where a damaged file makes seeking fail."""
+    """A binary file for PyAV, which prints a traceback if seeking fails in a damaged file."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.read = file.read
@@ -133,15 +132,15 @@ class _SafeFile:
 
 
 class FfmpegDecoder:
-    """What the ffmpeg command reads."""
+    """Decodes with the ffmpeg command."""
 
     duration: float | None = None
 
     def __init__(self, source: Path, name: str, *, strict: bool = False) -> None:
-        """Start ffmpeg on a file; takes what `open_second_decoder` does.
+        """Start ffmpeg; arguments are those of `open_second_decoder`.
 
         Raises:
-            DamageError: it holds no sound that is understood.
+            DamageError: The file contains no audio that can be decoded.
         """
         self.name = name
         strictness = ["-xerror", "-err_detect", "explode"] if strict else []
@@ -159,13 +158,13 @@ class FfmpegDecoder:
         header = read_wav_header(self._read)
         if header is None:
             self.close()
-            raise DamageError("ffmpeg finds no sound in it")
+            raise DamageError("ffmpeg finds no audio in it")
         self._header = header
         self.sampling_rate = header.sampling_rate
         self.channels = header.channels
 
     def close(self) -> None:
-        """End ffmpeg."""
+        """Terminate ffmpeg."""
         self._process.kill()
         self._process.communicate()
 
@@ -177,7 +176,7 @@ class FfmpegDecoder:
 
 
 def _block(frame: Any) -> Block:
-    """Return PyAV's frame as float32 (n_samples, n_channels), -1 to 1."""
+    """Convert a frame of PyAV to float32 (n_samples, n_channels), -1 to 1."""
     samples = frame.to_ndarray()
     channels = frame.layout.nb_channels
     samples = samples.T if frame.format.is_planar else samples.reshape(-1, channels)

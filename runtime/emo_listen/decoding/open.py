@@ -1,4 +1,4 @@
-"""Open a sound file with the first decoder that can read it: libsndfile, else a second one."""
+"""Opens audio files with libsndfile, or else with a second decoder."""
 
 from __future__ import annotations
 
@@ -26,15 +26,14 @@ from emo_listen.sound.rates import MAX_RATE, MIN_RATE
 
 
 def open_decoder(source: Path | BinaryIO, name: str) -> Decoder:
-    """Open a sound file; the caller closes it.
+    """Open an audio file; the caller closes it.
 
     Args:
         source: A path, or a seekable binary file.
-        name: What messages call it.
+        name: Name of the file in messages.
 
     Raises:
-        AudioFileError: it cannot be opened, holds no sound that is understood, or its header claims
-            what cannot be.
+        AudioFileError: The file cannot be opened or decoded, or its header has impossible values.
     """
     if isinstance(source, Path):
         check_regular_file(source)
@@ -45,8 +44,8 @@ def open_decoder(source: Path | BinaryIO, name: str) -> Decoder:
         decoder = open_second_decoder(source, name)
         if decoder is None:
             raise AudioFileError(
-                f"{name} cannot be read as sound ({reason(error)}). WAV, FLAC, Ogg Vorbis, Opus, "
-                f"MP3 and AIFF can. {conversion_hint(name)}"
+                f"{name} cannot be decoded as audio ({reason(error)}). Supported: WAV, FLAC, Ogg "
+                f"Vorbis, Opus, MP3, AIFF. {conversion_hint(name)}"
             ) from error
     try:
         check_header(decoder.sampling_rate, decoder.channels, name)
@@ -57,29 +56,29 @@ def open_decoder(source: Path | BinaryIO, name: str) -> Decoder:
 
 
 def check_header(sampling_rate: int, channels: int, name: str) -> None:
-    """Refuse what no recorder writes, but a damaged header of the file `name` may claim.
+    """Check the values in the header of the file `name`, which may be damaged.
 
     Raises:
-        AudioFileError: the rate in Hz is outside `MIN_RATE` to `MAX_RATE`, or there are too many
+        AudioFileError: The rate in Hz is outside `MIN_RATE` to `MAX_RATE`, or there are too many
             channels.
     """
     if not MIN_RATE <= sampling_rate <= MAX_RATE:
         raise AudioFileError(
-            f"{name} claims a sampling rate of {sampling_rate} Hz: only {MIN_RATE} to {MAX_RATE} "
-            "Hz can be read"
+            f"{name} has a sampling rate of {sampling_rate} Hz: only {MIN_RATE} to {MAX_RATE} Hz "
+            "are supported"
         )
     if channels > MAX_CHANNELS:
         raise AudioFileError(
-            f"{name} claims {channels} channels: only {MAX_CHANNELS} can be read. "
+            f"{name} has {channels} channels: at most {MAX_CHANNELS} are supported. "
             f"{conversion_hint(name)}"
         )
 
 
 def check_regular_file(path: Path) -> None:
-    """Refuse what is not a regular file: reading a pipe or a device might never end.
+    """Check that a path is a regular file: reading a pipe or a device might never end.
 
     Raises:
-        AudioFileError: nothing is there, it is not a regular file, or it cannot be opened.
+        AudioFileError: The path does not exist, is not a regular file, or cannot be opened.
     """
     try:
         mode = path.stat().st_mode
@@ -100,21 +99,21 @@ def check_regular_file(path: Path) -> None:
         )
     if not stat.S_ISREG(mode):
         raise AudioFileError(
-            f"{path} is not a file, but a pipe, a socket or a device: for what comes from it, run "
+            f"{path} is a pipe, a socket or a device, not a file: to read from it, run "
             f"emo-listen --device - < {quote(str(path))}"
         )
 
 
 class LibsndfileDecoder:
-    """What libsndfile reads: WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF and more."""
+    """Decodes with libsndfile: WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF and more."""
 
     def __init__(self, source: Path | BinaryIO, name: str) -> None:
-        """Open a file; raises what soundfile raises."""
+        """Open a file; errors are those of soundfile."""
         self.name = name
         self._source = source
         place: str | bytes | BinaryIO
         if isinstance(source, Path):
-            # soundfile itself encodes strictly, and fails for names that are not UTF-8.
+            # soundfile itself encodes strictly, which fails for names that are not UTF-8.
             place = str(source) if sys.platform == "win32" else os.fsencode(source)
         else:
             source.seek(0)
@@ -129,7 +128,7 @@ class LibsndfileDecoder:
         self.sampling_rate: int = self._file.samplerate
         self.channels: int = self._file.channels
         frames: int = self._file.frames
-        # Where the header tells no length, libsndfile returns 0 or the largest number.
+        # If the header has no length, libsndfile returns 0 or the largest number.
         known = 0 < frames < 1 << 48
         self.duration = frames / self.sampling_rate if known else None
 
@@ -149,7 +148,7 @@ class LibsndfileDecoder:
         decoded = 0
         length = block_length(self.sampling_rate, self.channels)
         while True:
-            # libsndfile does not say how many samples it decoded before it failed: those it wrote.
+            # After an error, only the samples written show how many were decoded.
             block = np.full((length, self.channels), np.nan, np.float32)
             try:
                 read = len(self._file.read(out=block))
@@ -162,10 +161,10 @@ class LibsndfileDecoder:
                 break
             decoded += read
             yield block[:read]
-        # Of damaged Ogg pages, libsndfile says nothing.
+        # libsndfile does not report damaged Ogg pages.
         missing = (self.duration or 0.0) - decoded / self.sampling_rate
         if self._file.format == "OGG" and missing > MAX_DRIFT:
-            raise DamageError(f"{missing:.2f} s of sound are missing")
+            raise DamageError(f"{missing:.2f} s of audio are missing")
 
 
 def _open_forward(file: str | bytes | BinaryIO) -> Any:
@@ -180,7 +179,7 @@ def _open_forward(file: str | bytes | BinaryIO) -> Any:
 
 
 def _unfinished_wav(source: Path | BinaryIO) -> Iterator[Block]:
-    """Yield the sound of a WAV whose header says that it has none, which its recorder left so."""
+    """Yield the audio of a WAV file whose recorder left a length of 0 in the header."""
     file = source.open("rb") if isinstance(source, Path) else source
     try:
         file.seek(0)

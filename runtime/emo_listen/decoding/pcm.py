@@ -1,4 +1,4 @@
-"""Raw PCM: bytes into samples."""
+"""Converts raw PCM bytes to samples."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from emo_listen.decoding.base import Block
 
 PcmFormat = Literal["u8", "s16le", "s24le", "s32le", "f32le", "f64le"]
-"""How a sample is written, as ffmpeg names it."""
+"""Sample format, with ffmpeg's name."""
 
 SAMPLE_BYTES: dict[PcmFormat, int] = {
     "u8": 1,
@@ -19,11 +19,11 @@ SAMPLE_BYTES: dict[PcmFormat, int] = {
     "f32le": 4,
     "f64le": 8,
 }
-"""Bytes of one sample."""
+"""Bytes per sample."""
 
 
 def pcm_samples(data: bytes, form: PcmFormat, channels: int) -> Block:
-    """Decode whole frames of interleaved PCM into float32 (n_samples, n_channels), -1 to 1."""
+    """Convert whole frames of interleaved PCM to float32 (n_samples, n_channels), -1 to 1."""
     if form == "u8":
         samples = (np.frombuffer(data, np.uint8).astype(np.float32) - 128) / np.float32(128)
     elif form == "s16le":

@@ -1,4 +1,4 @@
-"""AU and AIFF files whose header tells no length, as a recorder leaves them that was killed."""
+"""AU and AIFF files without a length in the header, as a killed recorder leaves them."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import io
 from typing import BinaryIO
 
 FORMATS = ("AU", "AIFF")
-"""Formats, as libsndfile names them, in which `without_length` makes it read to the end."""
+"""Formats, with libsndfile's names, that `without_length` supports."""
 
 _LONGEST_HEADER = 1 << 16
-"""Bytes within which the sound of an AIFF file begins."""
+"""Bytes within which the samples of an AIFF file begin."""
 
 
 def without_length(file: BinaryIO) -> BinaryIO:
-    """Return a view of an AU or AIFF file whose header leaves the length open.
+    """Return a view of an AU or AIFF file that makes libsndfile read to the end of the file.
 
-    libsndfile takes a length of 0 at its word, but reads to the end of the file where AU says
-    0xFFFFFFFF, and where the sound chunk of AIFF is empty. Closing the view closes `file`.
+    libsndfile reads nothing for a length of 0, but to the end of the file for 0xFFFFFFFF in AU and
+    for an empty sound chunk in AIFF. Closing the view closes `file`.
     """
     file.seek(0)
     head = file.read(_LONGEST_HEADER)
@@ -27,7 +27,7 @@ def without_length(file: BinaryIO) -> BinaryIO:
 
 
 class _Patched(io.RawIOBase):
-    """A file with other bytes at one place."""
+    """A file with some bytes replaced."""
 
     def __init__(self, file: BinaryIO, at: int, patch: bytes) -> None:
         self._file = file

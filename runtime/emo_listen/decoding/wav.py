@@ -1,7 +1,7 @@
-"""WAV whose header tells no length, or a wrong one: read as far as the data goes.
+"""WAV files with no length or a wrong one in the header: read to the end of the data.
 
-libsndfile takes a length of 0 at its word, which is what a recorder leaves that was killed, and
-needs a file that it can seek in, which a pipe is not.
+libsndfile reads nothing for a length of 0, which a killed recorder leaves, and needs a seekable
+file, which a pipe is not.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from emo_listen.decoding.base import MAX_CHANNELS, Block, block_length
 from emo_listen.decoding.pcm import SAMPLE_BYTES, PcmFormat, pcm_samples
 
 WAV_MAGIC = (b"RIFF", b"RF64")
-"""The first four bytes; `WAVE` stands at 8."""
+"""The first four bytes; bytes 8 to 11 are `WAVE`."""
 
 FORMS: dict[tuple[int, int], PcmFormat] = {
     (1, 8): "u8",
@@ -27,37 +27,37 @@ FORMS: dict[tuple[int, int], PcmFormat] = {
 """PCM by format tag and bits per sample."""
 
 EXTENSIBLE = 0xFFFE
-"""Format tag of headers that tell the real tag in a later field."""
+"""Format tag of headers that have the real tag in a later field."""
 
 NO_LENGTH = 0x7FFF0000
-"""Lengths from here on are what programs write that do not know the length yet."""
+"""Length from which on a length means unknown: programs write such before they know it."""
 
 LONGEST_HEADER = 1 << 20
-"""Bytes before the sound at most; pictures and cue lists of real files take less."""
+"""Most bytes before the samples; pictures and cue lists of real files need less."""
 
 
 @dataclass(frozen=True)
 class WavHeader:
-    """What stands before the sound."""
+    """Contents of the header."""
 
     form: PcmFormat
-    """How a sample is written."""
+    """Sample format."""
 
     sampling_rate: int
-    """In Hz."""
+    """Sampling rate, in Hz."""
 
     channels: int
-    """At least 1."""
+    """Number of channels, at least 1."""
 
     length: int | None
-    """Bytes of sound; None where it is to be read to the end of the stream."""
+    """Bytes of samples; None to read to the end of the stream."""
 
 
 def read_wav_header(read: Callable[[int], bytes]) -> WavHeader | None:
-    """Read a stream up to where its sound begins; None where it is no WAV with PCM.
+    """Read a stream up to its samples; return None if it is not WAV with PCM.
 
     Args:
-        read: Returns as many bytes as are asked for, or fewer at the end.
+        read: Returns as many bytes as requested, or fewer at the end.
     """
     start = read(12)
     if start[:4] not in WAV_MAGIC or start[8:12] != b"WAVE":
@@ -81,7 +81,7 @@ def read_wav_header(read: Callable[[int], bytes]) -> WavHeader | None:
 
 
 def _form(content: bytes) -> tuple[PcmFormat, int, int] | None:
-    """Return format, rate in Hz and channels from the chunk `fmt `; None where it is not PCM."""
+    """Return sample format, rate in Hz and channels of a `fmt ` chunk; None if it is not PCM."""
     if len(content) < 16:
         return None
     tag, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", content)
@@ -94,11 +94,11 @@ def _form(content: bytes) -> tuple[PcmFormat, int, int] | None:
 
 
 def wav_blocks(header: WavHeader, read: Callable[[int], bytes]) -> Iterator[Block]:
-    """Yield the sound after a header as it comes, float32 (n_samples, n_channels).
+    """Yield the samples after a header as they arrive, float32 (n_samples, n_channels).
 
     Args:
-        header: What `read_wav_header` returned.
-        read: Returns some bytes, at most as many as are asked for; none at the end.
+        header: Result of `read_wav_header`.
+        read: Returns some bytes, at most as many as requested; none at the end.
     """
     frame = header.channels * SAMPLE_BYTES[header.form]
     most = frame * block_length(header.sampling_rate, header.channels)

@@ -1,10 +1,10 @@
-"""Channels into one, without losing a voice that the mean of the channels would lose.
+"""Mixes channels down to one, without losing a voice that their mean would lose.
 
-The mean is right for channels that carry the same sound. It halves a voice that only one of two
-channels carries, and cancels one that they carry in opposite phase (a cable wired wrongly, a
-"stereo widening" driver). So the mean's power is compared with that of the loudest channel, frame
-by frame: a mean that is too weak is amplified, one in which the sound cancels makes way for the
-loudest channel. Weights glide over a frame, so that nothing clicks.
+The mean is right if the channels are alike. It halves a voice that is in only one of two channels,
+and cancels one that they have in opposite phase (a wrongly wired cable, a "stereo widening"
+driver). So the power of the mean is compared with that of the loudest channel, frame by frame: a
+mean that is too weak is amplified, and if the channels cancel, the loudest one replaces it. Weights
+change gradually over a frame, to avoid clicks.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 FRAMES_PER_SECOND = 50
-"""Frames a second for which weights are chosen."""
+"""Number of frames per second; each has its own weights."""
 
 MEMORY = 0.2
-"""Time constant in seconds over which powers are averaged: some syllables."""
+"""Time constant over which powers are averaged, in seconds: some syllables."""
 
 LAG = 1 / 4000
-"""Powers are of the difference between the sound and itself this many seconds earlier, which
-passes 0.3 to 3.7 kHz and damps hum at 50 Hz by 28 dB: channels that share a hum must not hide that
-the voice cancels."""
+"""Delay in seconds. Powers are those of the difference between the audio and itself, delayed, which
+passes 0.3 to 3.7 kHz and attenuates hum at 50 Hz by 28 dB: hum common to all channels must not hide
+that the voice cancels."""
 
 CANCELLED = 0.5
-"""Share of the mean's power, were one channel alone to carry the sound, below which the channels
-cancel each other. They are held to cancel until it has risen to 1."""
+"""Power of the mean, relative to its power if only the loudest channel had audio, below which the
+channels cancel each other. They are considered to cancel until it reaches 1."""
 
 LOUDER = 2.0
-"""Power by which another channel must exceed the chosen one to replace it, as a ratio: two channels
+"""Ratio by which another channel's power must exceed the chosen one's to replace it: two channels
 in opposite phase are about equally loud, and a change between them passes through silence."""
 
 
 class MixDown:
-    """Mixes one stream of blocks down; the result does not depend on how it is cut into blocks."""
+    """Mixes one stream down; the result does not depend on the size of blocks."""
 
     def __init__(self, n_channels: int, sampling_rate: int) -> None:
-        """Mix `n_channels` channels at `sampling_rate` in Hz."""
+        """Prepare for `n_channels` channels with a sampling rate in Hz."""
         self._n_channels = n_channels
         self._length = max(1, sampling_rate // FRAMES_PER_SECOND)
         self._memory = min(1.0, 1 / (FRAMES_PER_SECOND * MEMORY))
@@ -47,9 +47,9 @@ class MixDown:
         self._chosen: int | None = None
 
     def push(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Take `block`, float32 (n_samples, n_channels); return what is ready, float32 (n,).
+        """Add `block`, float32 (n_samples, n_channels); return the mix so far, float32 (n,).
 
-        Of several channels, up to 20 ms wait for the next block; one channel passes at once.
+        With several channels, up to 20 ms wait for the next block.
         """
         if self._n_channels == 1:
             return block[:, 0]
@@ -62,19 +62,19 @@ class MixDown:
         return mixed
 
     def finish(self) -> NDArray[np.float32]:
-        """Return the rest of the stream, or of a part of it, float32 (n,)."""
+        """Return the rest of the stream, or of the part before a gap, float32 (n,)."""
         rest, self._pending = self._pending, self._pending[:0]
         return self._mix(rest) if len(rest) else np.zeros(0, np.float32)
 
     def _mix(self, frame: NDArray[np.float32]) -> NDArray[np.float32]:
         weights, self._weights = self._weights, self._choose(frame)
         ramp = np.linspace(0, 1, len(frame), dtype=np.float32)[:, None]
-        gliding = weights + (self._weights - weights) * ramp
-        mixed: NDArray[np.float32] = (frame * gliding).sum(axis=1, dtype=np.float32)
+        ramped = weights + (self._weights - weights) * ramp
+        mixed: NDArray[np.float32] = (frame * ramped).sum(axis=1, dtype=np.float32)
         return mixed
 
     def _choose(self, frame: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Choose each channel's weight at the end of `frame`, float32 (n_channels,)."""
+        """Return the channels' weights at the end of `frame`, float32 (n_channels,)."""
         sound = np.concatenate([self._before, frame])
         lag = len(self._before)
         self._before = sound[len(sound) - lag :]
@@ -93,7 +93,7 @@ class MixDown:
         return weights
 
     def _weights_for(self, channels: NDArray[np.float64], mean: float) -> NDArray[np.float32]:
-        """Weights for channels of these powers, whose mean has the power `mean`."""
+        """Return weights for channels with these powers, whose mean has the power `mean`."""
         n = self._n_channels
         loudest = int(channels.argmax())
         power = float(channels[loudest])
@@ -110,11 +110,11 @@ class MixDown:
             weights = np.zeros(n, np.float32)
             weights[self._chosen] = 1
             return weights
-        # `share` is n^2 for equal channels, n for unrelated ones and 1 where one has all the sound.
+        # `share` is n^2 for equal channels, n for unrelated ones, 1 if one has all the audio.
         return np.full(n, min(1.0, max(1 / n, 1 / share)), np.float32)
 
 
 def mix_down(samples: NDArray[np.float32], sampling_rate: int) -> NDArray[np.float32]:
-    """Mix a whole recording at a rate in Hz down: float32 (n, n_channels) -> (n,)."""
+    """Mix down a recording, float32 (n, n_channels) -> (n,), with a sampling rate in Hz."""
     mixing = MixDown(samples.shape[1], sampling_rate)
     return np.concatenate([mixing.push(samples), mixing.finish()])

@@ -1,5 +1,5 @@
-"""Where sound comes from: iterators of float32 blocks at their own rate.
+"""Sources of audio: iterators of blocks at their own sampling rate.
 
-All sound is float32 (n_samples, n_channels), nominally within -1 to 1. Which block sizes come is
-the source's affair; the rest of the runtime gives the same output for any.
+Blocks are float32 (n_samples, n_channels), nominally within -1 to 1, of any size. The size does not
+change the events.
 """

@@ -1,4 +1,4 @@
-"""The input devices that PortAudio finds: which one is meant, and what it can deliver."""
+"""PortAudio's input devices: finds one by index or name, and its format."""
 
 from __future__ import annotations
 
@@ -15,55 +15,55 @@ from emo_listen.errors import DeviceError
 from emo_listen.sources.portaudio import import_sounddevice, quiet, readable
 
 MAX_CHANNELS = 2
-"""Channels that are listened to. Some microphones have the voice on one of two channels only, and
-their mean never misses it; of an interface with eight inputs, most are empty."""
+"""Number of channels used. Some microphones have the voice on only one of two channels, which the
+mean of both includes; an interface with eight inputs has most of them empty."""
 
 COMMON_RATES = (48000, 44100, 16000, 32000, 96000)
-"""Rates in Hz tried where a device refuses its default, the most usual first."""
+"""Rates in Hz to try if a device refuses its default, the most common first."""
 
-OTHER_FORMATS_MAY_DO = (-9997, -9998, -9999)
-"""PortAudio's codes for an invalid rate, an invalid number of channels, and an error of the host
-that may be about either; after any other, as for a device in use, no other format is tried."""
+RETRY_WITH_OTHER_FORMAT = (-9997, -9998, -9999)
+"""PortAudio's error codes for an invalid rate, an invalid number of channels, and a host error that
+may mean either. After other errors, such as a device in use, no other format is tried."""
 
 TABLE_WIDTH = 80
-"""Characters that a line of `list_input_devices` has, unless more than the name is long."""
+"""Width of `list_input_devices` in characters, to which names are shortened."""
 
-NO_DEVICE = "no input device: plug in a microphone, or give a sound file, as in emo-listen talk.wav"
+NO_DEVICE = "no input device: plug in a microphone, or give a file, as in emo-listen talk.wav"
 
 
 @dataclass(frozen=True)
 class InputDevice:
-    """One entry of PortAudio's list."""
+    """An input device in PortAudio's list."""
 
     index: int
-    """Place in the list, which changes when devices come and go."""
+    """Index in the list, which changes when devices are plugged or unplugged."""
 
     name: str
-    """Name as the system gives it."""
+    """Name of the device in the system."""
 
     host_api: str
-    """The system's interface that it belongs to: ALSA, Core Audio, Windows WASAPI ..."""
+    """Audio interface of the system: ALSA, Core Audio, Windows WASAPI ..."""
 
     max_channels: int
-    """Channels that it has."""
+    """Number of input channels."""
 
     default_rate: int
-    """The rate that it prefers, in Hz."""
+    """Default sampling rate, in Hz."""
 
 
 @dataclass(frozen=True)
 class InputFormat:
-    """In what form a device delivers sound."""
+    """Format in which to open a device."""
 
     sampling_rate: int
-    """Rate in Hz."""
+    """Sampling rate, in Hz."""
 
     channels: int
-    """Channels to open; no more than `MAX_CHANNELS` of them are listened to."""
+    """Number of channels to open; at most `MAX_CHANNELS` of them are used."""
 
 
 def input_devices(sounddevice: ModuleType) -> list[InputDevice]:
-    """Return all devices with an input, in the order of their indices."""
+    """Return all input devices, ordered by index."""
     return [
         _described(sounddevice, info)
         for info in sounddevice.query_devices()
@@ -72,7 +72,7 @@ def input_devices(sounddevice: ModuleType) -> list[InputDevice]:
 
 
 def default_input(sounddevice: ModuleType) -> InputDevice | None:
-    """Return the system's default input, or None where it has none."""
+    """Return the system's default input, or None if there is none."""
     try:
         return _described(sounddevice, sounddevice.query_devices(kind="input"))
     except (sounddevice.PortAudioError, ValueError):
@@ -80,14 +80,14 @@ def default_input(sounddevice: ModuleType) -> InputDevice | None:
 
 
 def find_input(sounddevice: ModuleType, device: int | str | None) -> InputDevice:
-    """Find the device that is meant.
+    """Find a device by index or name.
 
     Args:
-        sounddevice: What `import_sounddevice` returns.
-        device: Index, or part of the name; the system's default input where None.
+        sounddevice: Result of `import_sounddevice`.
+        device: Index, or part of the name; the system's default input if None.
 
     Raises:
-        DeviceError: no device or more than one is meant.
+        DeviceError: No device or several match.
     """
     devices = input_devices(sounddevice)
     if not devices:
@@ -115,7 +115,7 @@ def find_input(sounddevice: ModuleType, device: int | str | None) -> InputDevice
 
 
 def is_input(device: str, *, whole_name: bool) -> bool:
-    """Return whether an input device has this name, or a part of it; False without PortAudio."""
+    """Return whether `device` is a name, or part of one, of an input device."""
     try:
         named = _named(input_devices(import_sounddevice()), device)
     except DeviceError:
@@ -125,23 +125,23 @@ def is_input(device: str, *, whole_name: bool) -> bool:
 
 
 def find_again(sounddevice: ModuleType, lost: InputDevice, device: int | str | None) -> InputDevice:
-    """Find the device that was lost in a new list, where its index may be another.
+    """Find a lost device in the current list, in which its index may have changed.
 
     Args:
-        sounddevice: What `import_sounddevice` returns.
-        lost: The device as it was.
-        device: How it was chosen: an index counts for the name it then had.
+        sounddevice: Result of `import_sounddevice`.
+        lost: The device before it was lost.
+        device: How it was chosen; after an index, it is found by its name.
 
     Raises:
-        DeviceError: it is not there.
+        DeviceError: It is not in the list.
     """
     if device is None:
         return find_input(sounddevice, None)
     same = [each for each in input_devices(sounddevice) if each.name == lost.name]
     if same:
-        # Of two alike, the one at its old place.
+        # Of several with that name, the one nearest its old index.
         return min(same, key=lambda each: abs(each.index - lost.index))
-    # ALSA's names end in a card number, which changes with the socket: "USB Audio (hw:1,0)".
+    # ALSA's names end with a card number, which changes with the socket: "USB Audio (hw:1,0)".
     name = device if isinstance(device, str) else lost.name.rpartition(" (hw:")[0] or lost.name
     return find_input(sounddevice, name)
 
@@ -149,15 +149,15 @@ def find_again(sounddevice: ModuleType, lost: InputDevice, device: int | str | N
 def choose_format(
     sounddevice: ModuleType, device: InputDevice, preferred_rate: int | None = None
 ) -> InputFormat:
-    """Return the best format that a device accepts: its own rate, two channels if it has them.
+    """Return the best format that a device accepts: its default rate, and two channels if possible.
 
     Args:
-        sounddevice: What `import_sounddevice` returns.
-        device: The device, which this opens for a moment.
-        preferred_rate: Rate in Hz to try before its own.
+        sounddevice: Result of `import_sounddevice`.
+        device: The device, which is opened briefly.
+        preferred_rate: Sampling rate in Hz to try first.
 
     Raises:
-        DeviceError: it accepts none; the message tells why its own was refused.
+        DeviceError: It accepts no format; the message says why its default was refused.
     """
     rates = dict.fromkeys(
         rate for rate in (preferred_rate, device.default_rate, *COMMON_RATES) if rate
@@ -173,21 +173,21 @@ def choose_format(
             return InputFormat(rate, count)
         except sounddevice.PortAudioError as error:
             refusals.append(error)
-            if error.args[1] not in OTHER_FORMATS_MAY_DO:
+            if error.args[1] not in RETRY_WITH_OTHER_FORMAT:
                 break
     raise cannot_be_opened(device, refusals[0]) from refusals[0]
 
 
 def cannot_be_opened(device: InputDevice, reason: Exception) -> DeviceError:
-    """Make the error that tells why PortAudio does not open a device."""
+    """Return the error for a device that PortAudio does not open."""
     return DeviceError(
-        f"{device.name} cannot be opened ({reason}). Is it in use, or access not allowed? Which "
+        f"{device.name} cannot be opened ({reason}). Is it in use, or access denied? Check which "
         "devices open: emo-listen --list-devices"
     )
 
 
 def list_input_devices() -> str:
-    """Return a table of the input devices: `*` at the default, and whether each one opens.
+    """Return a table of the input devices, with `*` for the default and whether each one opens.
 
     Raises:
         DeviceError: PortAudio is missing, or there is no input device.
@@ -223,7 +223,7 @@ def list_input_devices() -> str:
 
 
 def _named(devices: list[InputDevice], device: str) -> list[InputDevice]:
-    """Those with this name, or where there are none, those with this part of a name."""
+    """Return the devices with this name, or else those whose name contains it."""
     name = readable(device)
     named = [each for each in devices if name.casefold() in each.name.casefold()]
     return [each for each in named if each.name == name] or named
@@ -240,13 +240,13 @@ def _described(sounddevice: ModuleType, info: dict[str, Any]) -> InputDevice:
 
 
 def _choose(devices: list[InputDevice]) -> str:
-    """Ask to choose one of these."""
+    """Return a request to choose one of these devices."""
     names = ", ".join(f"{device.index} ({device.name})" for device in devices)
     return f"there are {names}. For example: emo-listen --device {devices[0].index}"
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Lines with a column for each entry; the name's is shortened to what the width leaves."""
+    """Return aligned lines; names are shortened to the width of the table."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     widths[0] = 1
     others = sum(widths) - widths[2] + 2 * (len(widths) - 1)
@@ -268,7 +268,7 @@ def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
 
 
 def _hints() -> list[str]:
-    """Say what may be missing where a Linux sound server is in use that PortAudio cannot reach."""
+    """Return hints if PortAudio cannot reach the Linux sound server in use."""
     names = {device.name for device in input_devices(import_sounddevice())}
     if not sys.platform.startswith("linux") or names & {"pulse", "pipewire", "default"}:
         return []

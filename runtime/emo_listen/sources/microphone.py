@@ -1,4 +1,4 @@
-"""A microphone that goes on: lost sound is told, and a device that vanished is sought again."""
+"""A microphone as a source. It reports lost audio, and reopens a device that was lost."""
 
 from __future__ import annotations
 
@@ -32,51 +32,51 @@ from emo_listen.sources.overflow import Arrival, OverflowWatch
 from emo_listen.sources.portaudio import import_sounddevice, quiet, without_messages
 
 MICROPHONE_LATENCY = 0.2
-"""Sound that the device may hold back before a block comes, in seconds."""
+"""Latency requested from the device, in seconds."""
 
 MICROPHONE_TIMEOUT = 5.0
-"""Time without a block after which a microphone is held to be dead, in seconds."""
+"""Time without a block after which a microphone is considered lost, in seconds."""
 
 MICROPHONE_BACKLOG = 10.0
-"""Sound that may wait for the model before new sound is lost, in seconds."""
+"""Audio that can wait in the queue before new audio is dropped, in seconds."""
 
 FIRST_RETRY = 0.5
-"""Time from the loss of a device to the first attempt to open it again, in seconds; it doubles
-with each attempt."""
+"""Time from the loss of a device to the first attempt to reopen it, in seconds; it doubles with
+each attempt."""
 
-LONGEST_RETRY = 10.0
-"""Where that doubling ends, in seconds."""
+MAX_RETRY = 10.0
+"""Longest time between attempts, in seconds."""
 
 _log = logging.getLogger(__name__)
 
 _portaudio = threading.RLock()
-"""Held while PortAudio opens or closes a stream or starts anew, which no two threads may do."""
+"""Held while PortAudio opens or closes a stream or restarts, which is not thread-safe."""
 
 _open_streams: set[_Stream] = set()
-"""The streams that are open, all of which would end if PortAudio were started anew."""
+"""The open streams, all of which would end if PortAudio were restarted."""
 
 
 class Microphone:
-    """An input device of PortAudio, at the device's own rate: its first two channels.
+    """The first two channels of a PortAudio input device, at the device's own rate.
 
-    Where the device vanishes (unplugged, its sound server restarted), a warning is logged, and it
-    is opened again as soon as it is back. PortAudio sees devices that came back only when it is
-    started anew, which ends whatever else the process does with sounddevice; as long as another
-    microphone of this class is open, that does not happen.
+    If the device is lost (unplugged, its sound server restarted), a warning is logged, and it is
+    reopened as soon as it is back. PortAudio finds a returned device only after a restart, which
+    ends all other sounddevice streams of the process; it does not restart while another
+    `Microphone` is open.
     """
 
     live = True
 
     def __init__(self, device: int | str | None = None) -> None:
-        """Find the device and the form in which it delivers sound.
+        """Find the device and its format.
 
         Args:
-            device: Index, or part of the name; the system's default input where None. After a
-                loss, an index stands for the name that it has now.
+            device: Index, or part of the name; the system's default input if None. After a loss,
+                the device with this index is found again by its name.
 
         Raises:
-            DeviceError: PortAudio is missing, no device or more than one is meant, or it accepts
-                no form of sound.
+            DeviceError: PortAudio is missing, no device or several match, or the device accepts no
+                format.
         """
         self._sounddevice = import_sounddevice()
         self._chosen = device
@@ -84,7 +84,7 @@ class Microphone:
         self._format = choose_format(self._sounddevice, self._device)
         self.name = self._device.name
         self.sampling_rate = self._format.sampling_rate
-        # Unlike Queue, SimpleQueue may be put into by a signal handler that interrupts its get.
+        # Unlike Queue, SimpleQueue is reentrant: a signal handler may put while get is running.
         self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
         self._stopped = False
 
@@ -92,82 +92,80 @@ class Microphone:
         return self.name
 
     def stop(self) -> None:
-        """End the stream after the sound that has come; callable from a signal handler."""
+        """End the stream after the audio received so far; callable from a signal handler."""
         self._queue.put(None)
 
     def __iter__(self) -> Generator[NDArray[np.float32] | Gap, None, None]:
-        """Yield blocks until `stop`; closing the generator ends it too.
+        """Yield blocks, float32 (n_samples, n_channels), until `stop` or until it is closed.
 
-        They are float32 (n_samples, n_channels), always as many channels as at first.
-
-        A gap stands wherever sound was lost, and for the time that the device was gone.
+        The number of channels never changes. A gap marks lost audio and the time without device.
 
         Raises:
-            DeviceError: the device cannot be opened in the first place, or delivers nothing.
+            DeviceError: The device cannot be opened at first, or delivers nothing.
         """
         self._stopped = False
         try:
-            heard = yield from self._sound(self._open(self._device, self._format), None)
-            if heard is None and not self._stopped:
+            last_arrival = yield from self._sound(self._open(self._device, self._format), None)
+            if last_arrival is None and not self._stopped:
                 raise DeviceError(
-                    f"{self.name} delivers no sound. Is it plugged in? Other devices: "
+                    f"{self.name} delivers no audio. Is it plugged in? Other devices: "
                     "emo-listen --list-devices"
                 )
             while not self._stopped:
-                heard = yield from self._sound_again(heard)
+                last_arrival = yield from self._sound_again(last_arrival)
         finally:
-            # What is still in the queue belongs to streams that are closed.
+            # The rest of the queue belongs to closed streams.
             self._queue = queue.SimpleQueue()
 
     def _sound_again(
-        self, lost: float | None
+        self, lost_at: float | None
     ) -> Generator[NDArray[np.float32] | Gap, None, float | None]:
-        """Try to open the device until it delivers or `stop` is called; then as `_sound`."""
-        heard, delay = lost, FIRST_RETRY
-        while heard == lost and not self._stopped_within(delay):
-            delay = min(2 * delay, LONGEST_RETRY)
+        """Reopen the device, retrying until it delivers or `stop` is called; then as `_sound`."""
+        last_arrival, delay = lost_at, FIRST_RETRY
+        while last_arrival == lost_at and not self._stopped_within(delay):
+            delay = min(2 * delay, MAX_RETRY)
             try:
                 stream = self._open_again()
             except DeviceError as error:
                 _log.debug("%s", error)
             else:
-                heard = yield from self._sound(stream, lost)
-        return heard
+                last_arrival = yield from self._sound(stream, lost_at)
+        return last_arrival
 
     def _sound(
-        self, stream: _Stream, lost: float | None
+        self, stream: _Stream, lost_at: float | None
     ) -> Generator[NDArray[np.float32] | Gap, None, float | None]:
-        """Yield what one opening of the device delivers, until it is lost or stopped.
+        """Yield the blocks and gaps of one stream, until it is lost or stopped.
 
         Args:
-            stream: The open device.
-            lost: When the last block before this opening came; None at the first opening.
+            stream: The open stream.
+            lost_at: Arrival time of the last block before this stream; None for the first stream.
 
         Returns:
-            When the last block came; `lost` where none has.
+            Arrival time of the last block; `lost_at` if there was none.
         """
         watch = OverflowWatch(stream.sampling_rate)
         channels = min(self._format.channels, MAX_CHANNELS)
-        adapter = None
+        converter = None
         if (stream.sampling_rate, stream.channels) != (self.sampling_rate, channels):
-            adapter = _Adapter(stream, self.sampling_rate, channels)
-        heard = lost
+            converter = _Converter(stream, self.sampling_rate, channels)
+        last_arrival = lost_at
         with contextlib.closing(self._arrivals(stream)) as arrivals:
             for arrival in arrivals:
-                if lost is not None and heard == lost:
-                    away = arrival.time - len(arrival.samples) / stream.sampling_rate - lost
+                if lost_at is not None and last_arrival == lost_at:
+                    away = arrival.time - len(arrival.samples) / stream.sampling_rate - lost_at
                     _log.warning("the microphone %s is back after %.1f s", self.name, away)
                     yield Gap(max(0.0, away), "device")
-                heard = arrival.time
+                last_arrival = arrival.time
                 sound = watch.push(arrival)
-                yield from sound if adapter is None else adapter.push(sound)
-        yield from watch.finish() if adapter is None else adapter.push(watch.finish())
-        if adapter is not None:
-            yield from adapter.finish()
-        return heard
+                yield from sound if converter is None else converter.push(sound)
+        yield from watch.finish() if converter is None else converter.push(watch.finish())
+        if converter is not None:
+            yield from converter.finish()
+        return last_arrival
 
     def _arrivals(self, stream: _Stream) -> Generator[Arrival, None, None]:
-        """Yield what the callback got, until the device is lost or `stop` was called; close it."""
+        """Yield the callback's blocks until the device is lost or stopped; close the stream."""
         came = False
         with without_messages(), contextlib.closing(stream):
             with contextlib.suppress(queue.Empty):
@@ -176,22 +174,22 @@ class Microphone:
                     yield item
                 self._stopped = item is None
             if came and not self._stopped:
-                # Before closing, which may wait as long as a sound server hangs.
-                _log.warning("the microphone %s is lost: trying to open it again", self.name)
+                # Before closing, which may block while a sound server hangs.
+                _log.warning("the microphone %s is lost: trying to reopen it", self.name)
         while not self._stopped and not self._queue.empty():
             item = self._queue.get()
             self._stopped = item is None
             if isinstance(item, Arrival):
                 yield item
         if stream.dropped and not self._stopped:
-            nothing = np.zeros((0, stream.channels), np.float32)
-            yield Arrival(nothing, time.monotonic(), dropped=stream.dropped)
+            empty = np.zeros((0, stream.channels), np.float32)
+            yield Arrival(empty, time.monotonic(), dropped=stream.dropped)
 
     def _open(self, device: InputDevice, form: InputFormat) -> _Stream:
         """Open the device.
 
         Raises:
-            DeviceError: it cannot be opened.
+            DeviceError: It cannot be opened.
         """
         try:
             with quiet():
@@ -200,10 +198,10 @@ class Microphone:
             raise cannot_be_opened(device, error) from error
 
     def _open_again(self) -> _Stream:
-        """Find the device in a new list, and open it.
+        """Find the device in a new list of devices, and open it.
 
         Raises:
-            DeviceError: it is not there, or cannot be opened.
+            DeviceError: It is not in the list, or cannot be opened.
         """
         with _portaudio:
             if not _open_streams:
@@ -212,14 +210,14 @@ class Microphone:
             return self._open(device, choose_format(self._sounddevice, device, self.sampling_rate))
 
     def _stopped_within(self, seconds: float) -> bool:
-        """Wait, and say whether `stop` was called before or meanwhile."""
+        """Wait up to `seconds`; return whether `stop` was called."""
         with contextlib.suppress(queue.Empty):
             self._stopped = self._stopped or self._queue.get(timeout=seconds) is None
         return self._stopped
 
 
 class _Stream:
-    """One opening of a device; puts an `Arrival` for each block into a queue, and an `_Ended`."""
+    """An open device. It puts an `Arrival` into a queue for each block, and `_Ended` at the end."""
 
     def __init__(
         self,
@@ -231,12 +229,12 @@ class _Stream:
         """Open and start the device.
 
         Raises:
-            sounddevice.PortAudioError: it cannot be opened.
+            sounddevice.PortAudioError: It cannot be opened.
         """
         self.sampling_rate = form.sampling_rate
         self.channels = min(form.channels, MAX_CHANNELS)
         self.dropped = 0
-        """Samples that found no room since the last block that did."""
+        """Samples dropped since the last block that fitted into the queue."""
         self._arrivals = arrivals
         self._overflow = False
         block_length = round(form.sampling_rate * MICROPHONE_LATENCY / 2)
@@ -260,7 +258,7 @@ class _Stream:
             _open_streams.add(self)
 
     def close(self) -> None:
-        """Close the device, whether or not it is still there."""
+        """Close the device, even if it is gone."""
         with _portaudio:
             _open_streams.discard(self)
             self._stream.abort()
@@ -279,18 +277,18 @@ class _Stream:
 
 @dataclass(frozen=True)
 class _Ended:
-    """Stands in the queue where a stream has ended."""
+    """Marks the end of a stream in the queue."""
 
 
 _Item = Arrival | _Ended | None
-"""What a microphone's queue holds; None where `stop` was called."""
+"""Item of a microphone's queue; None for `stop`."""
 
 
-class _Adapter:
-    """Brings what a device gives after it came back to the rate and channels of before."""
+class _Converter:
+    """Converts the audio of a reopened device to its previous rate and number of channels."""
 
     def __init__(self, stream: _Stream, sampling_rate: int, channels: int) -> None:
-        """Adapt the sound of `stream`, mixed down, to a rate in Hz and equal channels."""
+        """Convert `stream`, mixed down, to a rate in Hz and a number of equal channels."""
         self._mixing = MixDown(stream.channels, stream.sampling_rate)
         self._resampler = Resampler(stream.sampling_rate, sampling_rate)
         self._channels = channels
@@ -298,20 +296,20 @@ class _Adapter:
     def push(
         self, sound: Iterator[NDArray[np.float32] | Gap]
     ) -> Iterator[NDArray[np.float32] | Gap]:
-        """Adapt blocks (n_samples, n_channels); a gap comes after the sound before it."""
+        """Convert blocks (n_samples, n_channels); gaps stay in their place."""
         for item in sound:
             if isinstance(item, Gap):
-                yield from self._adapted(self._mixing.finish())
+                yield from self._converted(self._mixing.finish())
                 yield item
             else:
-                yield from self._adapted(self._mixing.push(item))
+                yield from self._converted(self._mixing.push(item))
 
     def finish(self) -> Iterator[NDArray[np.float32]]:
         """Yield the rest."""
-        yield from self._adapted(self._mixing.finish())
+        yield from self._converted(self._mixing.finish())
         yield self._in_channels(self._resampler.finish())
 
-    def _adapted(self, mixed: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    def _converted(self, mixed: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
         for samples in self._resampler.push(mixed):
             yield self._in_channels(samples)
 
@@ -320,9 +318,9 @@ class _Adapter:
 
 
 def _restart(sounddevice: ModuleType) -> None:
-    """Start PortAudio anew, which is the only way to make it look for devices again.
+    """Restart PortAudio, which is the only way to update its list of devices.
 
-    sounddevice offers no public function for that; its author names these two for it
+    sounddevice has no public function for it; its author recommends these two
     (github.com/spatialaudio/python-sounddevice/issues/125).
 
     Raises:

@@ -1,4 +1,4 @@
-"""From what `--device` names to a source."""
+"""Opens the source for a value of `--device`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from emo_listen.sources.microphone import Microphone
 from emo_listen.sources.pcm_stream import PcmStream
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-"""How an address on a network begins."""
+"""Start of a URL."""
 
 
 def open_source(
@@ -29,21 +29,20 @@ def open_source(
     pcm_format: PcmFormat = "s16le",
     channels: int = 1,
 ) -> Source:
-    """Open what `--device` names.
+    """Open the source for a value of `--device`.
 
     Args:
-        device: `mic` (the default input), a device's index or part of its name, the path of a
-            sound file, or `-` for raw PCM on `stdin`.
-        stdin: Where `-` reads from; the process's standard input where None.
-        sampling_rate: Rate of that PCM in Hz.
-        pcm_format: How its samples are written.
-        channels: Its channels, which are mixed down.
+        device: `mic` (the default input), a device's index or part of its name, the path of an
+            audio file, or `-` for raw PCM or an audio file on `stdin`.
+        stdin: Stream for `-`; standard input if None.
+        sampling_rate: Sampling rate of raw PCM, in Hz.
+        pcm_format: Sample format of raw PCM.
+        channels: Number of channels of raw PCM.
 
     Raises:
-        AudioFileError: the file cannot be opened, or holds no sound that is understood.
-        AudioInputError: standard input is closed or a terminal, or `device` is the address of a
-            stream.
-        DeviceError: the device is absent or ambiguous, or PortAudio is missing.
+        AudioFileError: The file cannot be opened or decoded.
+        AudioInputError: Standard input is closed or a terminal, or `device` is a URL.
+        DeviceError: The device is missing or ambiguous, or PortAudio is missing.
     """
     if isinstance(device, int):
         return Microphone(device)
@@ -55,8 +54,8 @@ def open_source(
         return PcmStream(stdin or _standard_input(), sampling_rate, pcm_format, channels)
     if (scheme := _URL.match(device)) is not None:
         raise AudioInputError(
-            f"{scheme[0]} addresses cannot be opened, since emo-listen does not use the network. "
-            "Pipe the sound in: ffmpeg -i URL -f s16le -ac 1 -ar 16000 - | emo-listen --device -"
+            f"{scheme[0]} URLs are not opened: emo-listen does not use the network. "
+            "Pipe the audio in: ffmpeg -i URL -f s16le -ac 1 -ar 16000 - | emo-listen --device -"
         )
     if device.isdecimal() and len(device) < 10:
         return Microphone(int(device))
@@ -71,7 +70,7 @@ def open_source(
 
 
 def _names_a_file(device: str) -> bool:
-    """Return whether a file is meant, not a device: a folder `USB` does not hide a device `USB`."""
+    """Return whether a file is meant: a folder `USB` must not hide a device `USB`."""
     path = Path(device)
     if path.suffix.casefold() in SOUND_SUFFIXES:
         return True
@@ -83,7 +82,7 @@ def _names_a_file(device: str) -> bool:
 
 def _standard_input() -> BinaryIO:
     if sys.stdin is None:
-        raise AudioInputError("standard input is closed: pipe sound into it")
+        raise AudioInputError("standard input is closed: pipe audio into it")
     if sys.stdin.isatty():
         raise AudioInputError(
             "standard input is a terminal: pipe raw 16-bit PCM into it, for example "

@@ -1,4 +1,4 @@
-"""Sound from a pipe: raw PCM, or a file that somebody piped in."""
+"""Audio from a pipe: raw PCM or an audio file."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from emo_listen.errors import AudioInputError
 from emo_listen.sound.rates import check_rate
 
 NAME = "standard input"
-"""What messages call the stream."""
+"""Name of the stream in messages."""
 
-SHORTEST_START = 12
-"""Bytes in which a format shows itself, but for those that need `LONGEST_START`."""
+SHORT_START = 12
+"""Bytes by which most formats are recognised; the others need `LONGEST_START`."""
 
-MOST_BYTES = 1 << 28
-"""Bytes of a piped file that are held, as those formats cannot be decoded as they come: 256 MiB, 4
-hours of MP3 at 128 kbit/s."""
+MAX_FILE_BYTES = 1 << 28
+"""Largest piped file of a format that must be read as a whole: 256 MiB, 4 hours of MP3 at 128
+kbit/s."""
 
-LONGEST_WAIT = 0.1
-"""Time in seconds after which a stream that waits for bytes looks whether it was stopped."""
+POLL_SECONDS = 0.1
+"""Time between checks for `stop` while waiting for bytes, in seconds."""
 
 
 class PcmStream:
-    """Raw PCM, as `arecord -t raw -f S16_LE` writes it, or a sound file that was piped in.
+    """Raw PCM, as from `arecord -t raw -f S16_LE`, or an audio file.
 
-    What begins as a sound file does is read as one, and brought to the stream's sampling rate:
-    WAV as it comes, other formats once the stream has ended.
+    An audio file is recognised by its first bytes and resampled to the stream's rate. WAV is
+    processed as it arrives, other formats after the end of the stream.
     """
 
     live = False
@@ -53,13 +53,13 @@ class PcmStream:
         """Read from a binary stream.
 
         Args:
-            stream: Unbuffered or buffered, blocking or not.
-            sampling_rate: Rate of raw PCM, and of the blocks, in Hz.
-            pcm_format: How the samples of raw PCM are written.
-            channels: Its channels.
+            stream: Buffered or unbuffered, blocking or not.
+            sampling_rate: Sampling rate of raw PCM and of the blocks, in Hz.
+            pcm_format: Sample format of raw PCM.
+            channels: Number of channels of raw PCM.
 
         Raises:
-            AudioInputError: the rate or the channels are out of range.
+            AudioInputError: The rate or the number of channels is out of range.
         """
         if not 1 <= channels <= MAX_CHANNELS:
             raise AudioInputError(f"{channels} channels cannot be read: give 1 to {MAX_CHANNELS}")
@@ -71,32 +71,32 @@ class PcmStream:
         return f"PCM at {self.sampling_rate} Hz from standard input"
 
     def stop(self) -> None:
-        """End the stream before the next block, also while it waits for one."""
+        """End the stream before the next block, even if it is waiting for one."""
         self._bytes.stopped = True
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
-        """Yield blocks as they come, until the stream ends: float32 (n_samples, n_channels).
+        """Yield blocks as they arrive, float32 (n_samples, n_channels).
 
-        What is brought to another rate is mixed down before, float32 (n_samples,).
+        Resampled audio is mixed down first, float32 (n_samples,).
 
         Raises:
-            AudioInputError: the stream cannot be read, or a file in it is too long.
-            AudioFileError: a file in it cannot be read as sound, or is damaged.
+            AudioInputError: The stream cannot be read, or the file in it is too large.
+            AudioFileError: The file in it cannot be decoded or is damaged.
         """
-        start = self._bytes.peek(SHORTEST_START)
-        if len(start) == SHORTEST_START and may_be_frames(start):
+        start = self._bytes.peek(SHORT_START)
+        if len(start) == SHORT_START and may_be_frames(start):
             start = self._bytes.peek(LONGEST_START)
         form = container_of(start)
         if form is None:
             yield from self._blocks(self._raw)
         elif form == "WAV" and (header := self._wav_header()):
-            yield from self._at_own_rate(self._blocks(header), header.sampling_rate)
+            yield from self._resampled(self._blocks(header), header.sampling_rate)
         else:
             whole = self._whole(form)
             if self._bytes.stopped:
                 return
             with open_audio_file(io.BytesIO(whole), NAME) as file:
-                yield from self._at_own_rate(file.blocks(), file.sampling_rate)
+                yield from self._resampled(file.blocks(), file.sampling_rate)
 
     def _blocks(self, header: WavHeader) -> Iterator[Block]:
         for block in wav_blocks(header, self._bytes.some):
@@ -104,7 +104,7 @@ class PcmStream:
                 return
             yield block
 
-    def _at_own_rate(
+    def _resampled(
         self, blocks: Iterable[Block], sampling_rate: int
     ) -> Iterator[NDArray[np.float32]]:
         if sampling_rate == self.sampling_rate:
@@ -116,7 +116,7 @@ class PcmStream:
         yield resampler.finish()
 
     def _wav_header(self) -> WavHeader | None:
-        """Read up to the sound; where it is not PCM, return None and leave the stream as it was."""
+        """Read up to the samples; return None and restore the stream if they are not PCM."""
         header_bytes = b""
 
         def read(size: int) -> bytes:
@@ -136,39 +136,39 @@ class PcmStream:
         data = bytearray()
         while part := self._bytes.some(1 << 20):
             data += part
-            if len(data) > MOST_BYTES:
+            if len(data) > MAX_FILE_BYTES:
                 raise AudioInputError(
-                    f"standard input holds more than {MOST_BYTES >> 20} MiB of {form}: give the "
-                    "file as --device, or pipe PCM into it (ffmpeg … -f s16le -ac 1 -ar 16000 -)"
+                    f"standard input has more than {MAX_FILE_BYTES >> 20} MiB of {form}: give the "
+                    "file as --device, or pipe raw PCM (ffmpeg … -f s16le -ac 1 -ar 16000 -)"
                 )
         return bytes(data)
 
 
 class _Bytes:
-    """A binary stream that can be looked ahead in, waited for, and stopped meanwhile."""
+    """A binary stream with look-ahead, which can be stopped while it waits."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self.stopped = False
-        """Set from any thread to end the stream."""
+        """Set to True, from any thread, to end the stream."""
         self._read = getattr(stream, "read1", stream.read)
         self._ahead = b""
         self._poll: select.poll | None = None
-        # What is not a file of the system cannot be waited for, nor can a pipe on Windows.
+        # Python objects cannot be polled, nor can pipes on Windows.
         with contextlib.suppress(AttributeError, OSError):
             poll = select.poll()
             poll.register(stream.fileno(), select.POLLIN)
             self._poll = poll
 
     def some(self, size: int) -> bytes:
-        """Return some bytes, at most `size`, as soon as there are any; none at the end or stop."""
+        """Wait for bytes and return at most `size`; none at the end or after a stop."""
         if self.stopped:
             return b""
         if self._ahead:
             data, self._ahead = self._ahead[:size], self._ahead[size:]
             return data
         try:
-            # A stream that does not block would otherwise seem to end at a pause.
-            while self._poll is not None and not self._poll.poll(LONGEST_WAIT * 1000):
+            # Without it, a non-blocking stream would seem to end at a pause.
+            while self._poll is not None and not self._poll.poll(POLL_SECONDS * 1000):
                 if self.stopped:
                     return b""
             data = self._read(size)
@@ -184,11 +184,11 @@ class _Bytes:
         return data
 
     def peek(self, size: int) -> bytes:
-        """Return the next `size` bytes, or fewer at the end, and leave them."""
+        """Return the next `size` bytes, or fewer at the end, without consuming them."""
         data = self.exactly(size)
         self.put_back(data)
         return data
 
     def put_back(self, data: bytes) -> None:
-        """Let `data` come again."""
+        """Put `data` back in front of the stream."""
         self._ahead = data + self._ahead

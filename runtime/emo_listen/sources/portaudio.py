@@ -1,4 +1,4 @@
-"""PortAudio as sounddevice brings it, with any device name decoded and its messages dropped."""
+"""Imports sounddevice, decodes any device name, and suppresses PortAudio's messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from emo_listen.errors import DeviceError
 
 
 def import_sounddevice() -> ModuleType:
-    """Import sounddevice, which fails without PortAudio and is therefore imported late.
+    """Import sounddevice. The import fails without PortAudio, so it must be late.
 
     Raises:
         DeviceError: PortAudio is missing.
@@ -25,23 +25,23 @@ def import_sounddevice() -> ModuleType:
         sounddevice = import_module("sounddevice")
     except OSError as error:
         raise DeviceError(
-            f"{error}; a microphone needs it. Install it with `sudo apt install libportaudio2` "
+            f"{error}; microphones need it. Install it with `sudo apt install libportaudio2` "
             "(Debian, Ubuntu, Raspberry Pi OS), `sudo dnf install portaudio` (Fedora) or "
             "`sudo pacman -S portaudio` (Arch)."
         ) from error
-    # On Windows, sounddevice itself tries a second encoding where names are not UTF-8.
+    # On Windows, sounddevice itself tries a second encoding for names that are not UTF-8.
     if sys.platform != "win32" and not isinstance(sounddevice._ffi, _LenientFFI):
         vars(sounddevice)["_ffi"] = _LenientFFI(sounddevice._ffi)
     return sounddevice
 
 
 def readable(name: str) -> str:
-    """Return a name from the command line as `import_sounddevice` decodes names of devices."""
+    """Decode a name from the command line as device names are decoded."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 class _LenientFFI:
-    """sounddevice's `ffi`, whose strings can always be decoded."""
+    """sounddevice's `ffi`, with strings that can always be decoded."""
 
     def __init__(self, ffi: Any) -> None:
         self._ffi = ffi
@@ -54,7 +54,7 @@ class _LenientFFI:
 
 
 class _LenientBytes(bytes):
-    r"""Bytes that are decoded with an escape such as `\xe9` for each one that is not UTF-8."""
+    r"""Bytes that are decoded with an escape such as `\xe9` for each invalid one."""
 
     def decode(self, encoding: str = "utf-8", errors: str = "backslashreplace") -> str:
         return super().decode(encoding, errors)
@@ -62,14 +62,14 @@ class _LenientBytes(bytes):
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep from standard error what ALSA and PortAudio print where a device does not open.
+    """Suppress standard error, to which ALSA and PortAudio print when a device does not open.
 
-    The error that is raised says it in one line. sounddevice does the same when it starts
-    PortAudio. For that moment, nothing of the process reaches standard error.
+    The raised error says it in one line. This affects the whole process, as sounddevice itself
+    does when it starts PortAudio.
     """
     try:
-        kept = os.dup(2)
-    except OSError:  # A process without standard error has nothing to keep quiet.
+        stderr = os.dup(2)
+    except OSError:  # The process has no standard error.
         yield
         return
     try:
@@ -77,17 +77,17 @@ def quiet() -> Iterator[None]:
             os.dup2(nowhere.fileno(), 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 @contextmanager
 def without_messages() -> Iterator[None]:
-    """Drop what C libraries print to `stderr` as long as this is open, where the libc is glibc.
+    """Suppress what C libraries print to `stderr`; with glibc only.
 
-    PortAudio prints from a thread of its own when a device is lost, at a time that nobody knows
-    beforehand. Only C's variable `stderr` changes: Python's `sys.stderr` and the file descriptor
-    go on. Other systems' libraries do not allow that variable to be set.
+    PortAudio prints from its own thread when a device is lost, at any time. Only C's variable
+    `stderr` changes, not Python's `sys.stderr` or the file descriptor. Other C libraries do not
+    allow that variable to be set.
     """
     if _c_library is None:
         yield
@@ -100,31 +100,31 @@ def without_messages() -> Iterator[None]:
 
 
 class _CLibrary:
-    """glibc, where `stderr` is a variable like any other."""
+    """glibc, in which `stderr` is a variable."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
         library.fopen.restype = ctypes.c_void_p
         self._fopen = library.fopen
         self._stderr = ctypes.c_void_p.in_dll(library, "stderr")
-        self._before: int | None = None
-        self._nowhere: int | None = None
+        self._original: int | None = None
+        self._null: int | None = None
         self._users = 0
         self._lock = threading.Lock()
 
     def drop_messages(self) -> None:
         with self._lock:
             if self._users == 0:
-                # It stays open for good: another thread may be about to use it.
-                self._nowhere = self._nowhere or self._fopen(os.fsencode(os.devnull), b"w")
-                self._before = self._stderr.value
-                self._stderr.value = self._nowhere or self._before
+                # It stays open, since another thread may be about to use it.
+                self._null = self._null or self._fopen(os.fsencode(os.devnull), b"w")
+                self._original = self._stderr.value
+                self._stderr.value = self._null or self._original
             self._users += 1
 
     def restore_messages(self) -> None:
         with self._lock:
             self._users -= 1
             if self._users == 0:
-                self._stderr.value = self._before
+                self._stderr.value = self._original
 
 
 def _find_c_library() -> _CLibrary | None:

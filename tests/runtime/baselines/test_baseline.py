@@ -140,7 +140,7 @@ def test_speech_is_needed(model: EmotionModel) -> None:
         Baseline.from_speech(model, [], RATE)
     with pytest.raises(AudioInputError, match="too short"):
         Baseline.from_speech(model, [noise(0.05, 0.3)], RATE)
-    with pytest.raises(AudioInputError, match="sampling rate 0 is not usable"):
+    with pytest.raises(AudioInputError, match="sampling rate 0 is not valid"):
         Baseline.from_speech(model, [noise(1.0, 0.3)], 0)
 
 

@@ -86,9 +86,9 @@ def test_a_folder_is_written_to_one_file(
     ]
     assert closings[0]["seconds"] == 7
     assert closings[0]["size"] == os.path.getsize("talks/a.flac")
-    assert "talks/damaged.wav cannot be read as sound" in closings[2]["error"]
+    assert "talks/damaged.wav cannot be decoded as audio" in closings[2]["error"]
     output = capfd.readouterr()
-    assert "talks/damaged.wav cannot be read as sound" in output.err
+    assert "talks/damaged.wav cannot be decoded as audio" in output.err
     assert "Files: 3 analysed, 1 failed; 0.3 minutes of sound" in output.err
     assert output.out == ""
     assert sorted(os.listdir()) == ["results.jsonl", "talks"]

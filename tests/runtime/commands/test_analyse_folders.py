@@ -78,7 +78,7 @@ def test_odd_entries_given_by_name_are_reported(odd_entries: Path) -> None:
     found = closings("results.jsonl")
     assert found["talks/a.wav"] == "file"
     for name in ("pipe", "socket"):
-        reason = f"talks/{name}.wav is not a file, but a pipe, a socket or a device"
+        reason = f"talks/{name}.wav is a pipe, a socket or a device, not a file"
         assert found[f"talks/{name}.wav"].startswith(reason)
 
 

@@ -185,7 +185,7 @@ def test_the_view_survives_a_lost_microphone(sample_file: Path, tmp_path: Path) 
             assert microphone.run("paplay", "--device=virt", voice).returncode == 0
             terminal.read_until("%  ━")  # A segment's bar comes after its confidence.
             microphone.kill()
-            terminal.read_until("default is lost: trying to open it again")
+            terminal.read_until("default is lost: trying to reopen it")
             terminal.read_until("no sound for")
             microphone.start()
             terminal.read_until("s of sound: the device was unavailable")

@@ -19,7 +19,7 @@ from emo_listen.audio import load_audio, mixed_down
 from emo_listen.decoding.containers import container_of
 from emo_listen.decoding.pcm import PcmFormat, pcm_samples
 from emo_listen.errors import AudioFileError, AudioInputError
-from emo_listen.sources.pcm_stream import MOST_BYTES, PcmStream
+from emo_listen.sources.pcm_stream import MAX_FILE_BYTES, PcmStream
 
 RATE = 16000
 COMMAND = [sys.executable, "-m", "emo_listen.cli"]
@@ -146,11 +146,11 @@ def test_wav_comes_as_it_is_spoken(voice: np.ndarray) -> None:
 
 
 def test_what_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(AudioFileError, match="standard input cannot be read as sound"):
+    with pytest.raises(AudioFileError, match="standard input cannot be decoded as audio"):
         heard(b"fLaC" + bytes(100))
-    monkeypatch.setattr("emo_listen.sources.pcm_stream.MOST_BYTES", 1 << 20)
-    assert MOST_BYTES > 1 << 20
-    with pytest.raises(AudioInputError, match="standard input holds more than 1 MiB of FLAC"):
+    monkeypatch.setattr("emo_listen.sources.pcm_stream.MAX_FILE_BYTES", 1 << 20)
+    assert MAX_FILE_BYTES > 1 << 20
+    with pytest.raises(AudioInputError, match="standard input has more than 1 MiB of FLAC"):
         heard(b"fLaC" + bytes(1 << 20))
 
 

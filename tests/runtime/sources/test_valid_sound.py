@@ -59,7 +59,7 @@ def test_samples_scaled_as_integers_are_scaled_back(
         (samples,) = judged(voice * 32768, block_length)
     np.testing.assert_array_equal(samples, voice)
     assert [record.getMessage() for record in caplog.records] == [
-        "the samples are scaled by 32,768, as 16-bit integers: they are divided by it"
+        "the samples are in the range of 16-bit integers: they are divided by 32,768"
     ]
 
 
