@@ -184,14 +184,14 @@ def test_the_status_comes_ten_times_a_second(
 
 
 def test_a_listener_in_a_thread_calls_back(bundled_model: EmotionModel, sample_file: Path) -> None:
-    heard: list[tuple[str, Event]] = []
+    received: list[tuple[str, Event]] = []
     listener = Listener(sample_file, model=bundled_model)
-    listener.start(lambda event: heard.append((threading.current_thread().name, event)))
+    listener.start(lambda event: received.append((threading.current_thread().name, event)))
     with pytest.raises(ListenerError, match="create a new one"):
         listener.start(print)
     listener.join()
-    assert [event for _, event in heard] == list(listen(sample_file, model=bundled_model))
-    assert {name for name, _ in heard} == {"emo-listen"}
+    assert [event for _, event in received] == list(listen(sample_file, model=bundled_model))
+    assert {name for name, _ in received} == {"emo-listen"}
 
 
 def test_what_ends_a_thread_is_raised_where_it_is_joined(bundled_model: EmotionModel) -> None:
@@ -391,7 +391,7 @@ class Stalled:
 def test_an_async_loop_with_a_time_out_returns_while_its_source_is_stalled(
     bundled_model: EmotionModel,
 ) -> None:
-    async def hear(source: Any) -> None:
+    async def consume(source: Any) -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
                 async for _ in Listener(source, model=bundled_model):
@@ -407,8 +407,8 @@ def test_an_async_loop_with_a_time_out_returns_while_its_source_is_stalled(
     watchdog = threading.Timer(60, let_go)
     watchdog.start()
     with os.fdopen(reader, "rb") as pipe:
-        asyncio.run(hear(source))
-        asyncio.run(hear(PcmStream(pipe, 16000)))
+        asyncio.run(consume(source))
+        asyncio.run(consume(PcmStream(pipe, 16000)))
         waits = watchdog.is_alive()
         watchdog.cancel()
         if waits:

@@ -14,7 +14,7 @@ from emo_listen.events import Event
 from tests.support.tiny_models import write_head_model
 
 
-def heard(model: EmotionModel, samples: np.ndarray, block: int) -> list[Event]:
+def events_of(model: EmotionModel, samples: np.ndarray, block: int) -> list[Event]:
     """Events of `samples` with a gap in their middle, given in blocks."""
     engine = Engine(model, ListenOptions(2.0, 0.5, emit="all", baseline="off"))
     events: list[Event] = []
@@ -36,9 +36,9 @@ def test_speech_is_found_where_it_is_at_16_khz_whatever_the_blocks(
     model = EmotionModel.load(write_head_model(tmp_path / "own", sampling_rate=rate))
     at_16_khz = EmotionModel.load(write_head_model(tmp_path / "16k"))
     sound = load_audio(sample_file, rate)
-    events = heard(model, sound, len(sound))
-    assert heard(model, sound, 137) == events
-    expected = segments(heard(at_16_khz, load_audio(sample_file, 16_000), 1600))
+    events = events_of(model, sound, len(sound))
+    assert events_of(model, sound, 137) == events
+    expected = segments(events_of(at_16_khz, load_audio(sample_file, 16_000), 1600))
     found = segments(events)
     # The last word of the sample is too faint without what lies above 4 kHz.
     assert len(expected) - 1 <= len(found) <= len(expected)
@@ -50,4 +50,4 @@ def test_speech_is_found_where_it_is_at_16_khz_whatever_the_blocks(
 
 def test_silence_gets_no_label(tmp_path: Path) -> None:
     model = EmotionModel.load(write_head_model(tmp_path / "own", sampling_rate=8000))
-    assert not segments(heard(model, np.zeros(10 * 8000, np.float32), 800))
+    assert not segments(events_of(model, np.zeros(10 * 8000, np.float32), 800))

@@ -214,7 +214,7 @@ def test_an_unfinished_au_or_aiff_is_read_as_far_as_the_data_goes(
     expected = load_audio(path, RATE)
     content = bytearray(path.read_bytes())
     at = content.index(magic) + (8 if suffix == "au" else 4)
-    # libsndfile itself reads as many bytes as the header tells.
+    # libsndfile itself reads as many bytes as the header says.
     struct.pack_into(">I", content, at, sizes[1])
     path.write_bytes(content)
     assert 0 < len(load_audio(path, RATE)) < len(expected)

@@ -85,7 +85,7 @@ def test_a_clipped_channel_is_told_whatever_the_other_carries() -> None:
     for channels in (stereo, stereo[:, ::-1]):
         (warning,) = warnings(channels)
         assert warning.reason == "clipped"
-    # One that is stuck at full scale is dead, and the other is heard.
+    # A channel stuck at full scale is dead; the other one is used.
     assert warnings(np.stack([tone(30, 0.05), np.ones(30 * RATE, np.float32)], axis=1)) == []
 
 

@@ -101,11 +101,11 @@ def test_samples_that_are_no_numbers_do_not_spoil_what_follows(speech):
 
 
 def test_files_in_opposite_phase_are_heard(speech, tmp_path, bundled_model):
-    told = {}
+    labels = {}
     for name, right in (("same", speech), ("opposite", -speech), ("absent", 0 * speech)):
         path = tmp_path / f"{name}.wav"
         soundfile.write(path, channels(speech, right), RATE, subtype="FLOAT")
         segments = [e for e in listen(path, model=bundled_model) if isinstance(e, SegmentEvent)]
-        told[name] = [(event.end, event.label) for event in segments]
-    assert len(told["same"]) >= 4
-    assert told["opposite"] == told["absent"] == told["same"]
+        labels[name] = [(event.end, event.label) for event in segments]
+    assert len(labels["same"]) >= 4
+    assert labels["opposite"] == labels["absent"] == labels["same"]

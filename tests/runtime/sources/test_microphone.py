@@ -426,7 +426,7 @@ def test_ctrl_c_while_the_device_is_gone_ends_cleanly(microphone: VirtualMicroph
             microphone.start()
     assert process.returncode == 0
     assert "Traceback" not in errors
-    # What was heard before is still told.
+    # Speech before the loss is still reported.
     assert events(first + output)[-1]["end"] >= 1
 
 

@@ -1,4 +1,4 @@
-"""Lost sound is told from the times at which blocks come, and held-up sound is not."""
+"""Lost audio is found from the arrival times of blocks; delayed audio is not reported as lost."""
 
 from __future__ import annotations
 

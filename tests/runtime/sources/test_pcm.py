@@ -26,7 +26,7 @@ COMMAND = [sys.executable, "-m", "emo_listen.cli"]
 WINDOWS = ["--emit", "windows", "--no-vad"]
 
 
-def heard(data: bytes, rate: int = RATE, *form: object) -> np.ndarray:
+def read(data: bytes, rate: int = RATE, *form: object) -> np.ndarray:
     blocks = list(PcmStream(io.BytesIO(data), rate, *form))  # type: ignore[arg-type]
     columns = [block if block.ndim == 2 else block[:, np.newaxis] for block in blocks]
     return np.concatenate([np.zeros(0, np.float32), *mixed_down(columns, rate)])
@@ -47,7 +47,7 @@ def test_samples_come_out_as_they_went_in(
 ) -> None:
     data = (voice.astype(np.float64) * scale).astype(dtype).tobytes()
     np.testing.assert_array_equal(pcm_samples(data, form, 1)[:, 0], voice)
-    np.testing.assert_array_equal(heard(data + b"\0", RATE, form), voice)
+    np.testing.assert_array_equal(read(data + b"\0", RATE, form), voice)
     quiet = np.repeat(voice, 2) * np.tile(np.array([1, 0.5], np.float32), len(voice))
     stereo = (quiet.astype(np.float64) * scale).astype(dtype).tobytes()
     assert pcm_samples(stereo, form, 2).shape == (len(voice), 2)
@@ -97,7 +97,7 @@ def test_a_piped_file_is_read_as_what_it_is(
     soundfile.write(path, np.stack([samples, samples], axis=1), rate, **options)
     content = path.read_bytes()
     assert container_of(content[:4096]) is not None
-    np.testing.assert_array_equal(heard(content), load_audio(path, RATE))
+    np.testing.assert_array_equal(read(content), load_audio(path, RATE))
 
 
 def test_every_kind_of_mp3_and_aac_is_recognised(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_pcm_is_never_taken_for_a_file() -> None:
         assert container_of(noise) is None
         assert container_of(b"\xff\xfb" + noise[2:]) is None
     data = b"\xff\xfb\x90\x64" + bytes(4000)
-    assert len(heard(data)) == len(data) // 2
+    assert len(read(data)) == len(data) // 2
 
 
 def test_wav_comes_as_it_is_spoken(voice: np.ndarray) -> None:
@@ -147,11 +147,11 @@ def test_wav_comes_as_it_is_spoken(voice: np.ndarray) -> None:
 
 def test_what_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(AudioFileError, match="standard input cannot be decoded as audio"):
-        heard(b"fLaC" + bytes(100))
+        read(b"fLaC" + bytes(100))
     monkeypatch.setattr("emo_listen.sources.pcm_stream.MAX_FILE_BYTES", 1 << 20)
     assert MAX_FILE_BYTES > 1 << 20
     with pytest.raises(AudioInputError, match="standard input has more than 1 MiB of FLAC"):
-        heard(b"fLaC" + bytes(1 << 20))
+        read(b"fLaC" + bytes(1 << 20))
 
 
 def test_a_stream_that_breaks_is_an_input_error() -> None:
