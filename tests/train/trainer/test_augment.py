@@ -192,9 +192,13 @@ def test_chances_are_kept(noise_dir):
 @pytest.mark.parametrize(
     ("names", "folder", "message"),
     [
-        (["speed", "wobble", "gain"], None, "--augment gain wobble: give some of speed pitch"),
+        (
+            ["speed", "wobble", "gain"],
+            None,
+            "--augment gain wobble is unknown: use some of speed pitch",
+        ),
         (["noise"], None, "needs --noise_dir"),
-        (["noise"], "nothing", "holds no sound files"),
+        (["noise"], "nothing", "has no sound files"),
         (["noise"], "unusable", "none of its 2 files can be used"),
     ],
 )
