@@ -160,7 +160,7 @@ def check_not_pickled(place: str | Path) -> None:
     if pickled is not None:
         raise ModelError(
             f"{folder} has only pickled weights ({pickled}), which can run code when they are "
-            "loaded. Only safetensors are accepted: if you trust the file, load it with "
+            "loaded. Only safetensors are supported: if you trust the file, load it with "
             "transformers and save it with model.save_pretrained(folder)."
         )
 
