@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
+from io import StringIO
 from itertools import product
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from emo_listen.errors import DeviceError
 from emo_listen.sources.portaudio import import_sounddevice, quiet, readable
@@ -26,7 +30,7 @@ RETRY_WITH_OTHER_FORMAT = (-9997, -9998, -9999)
 may mean either. After other errors, such as a device in use, no other format is tried."""
 
 TABLE_WIDTH = 80
-"""Width of `list_input_devices` in characters, to which names are shortened."""
+"""Width of `list_input_devices` in characters; longer names are wrapped."""
 
 NO_DEVICE = "no input device: plug in a microphone, or give a file, as in emo-listen talk.wav"
 
@@ -197,7 +201,7 @@ def list_input_devices() -> str:
     if not devices:
         raise DeviceError("; ".join([NO_DEVICE, *_hints()]))
     default = default_input(sounddevice)
-    rows = [("", "index", "name", "host API", "channels", "Hz", "opens")]
+    table = _table()
     refusals = []
     for device in devices:
         opens = "yes"
@@ -208,18 +212,16 @@ def list_input_devices() -> str:
         except DeviceError as error:
             opens = "no"
             refusals.append(f"{device.index}: {error}")
-        rows.append(
-            (
-                "*" if device == default else "",
-                str(device.index),
-                device.name,
-                device.host_api,
-                str(device.max_channels),
-                str(device.default_rate),
-                opens,
-            )
+        table.add_row(
+            "*" if device == default else "",
+            str(device.index),
+            Text(device.name),
+            device.host_api,
+            str(device.max_channels),
+            str(device.default_rate),
+            opens,
         )
-    return "\n".join([*_table(rows), *refusals, *_hints()])
+    return "\n".join([*_rendered(table), *refusals, *_hints()])
 
 
 def _named(devices: list[InputDevice], device: str) -> list[InputDevice]:
@@ -245,26 +247,23 @@ def _choose(devices: list[InputDevice]) -> str:
     return f"there are {names}. For example: emo-listen --device {devices[0].index}"
 
 
-def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Return aligned lines; names are shortened to the width of the table."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    widths[0] = 1
-    others = sum(widths) - widths[2] + 2 * (len(widths) - 1)
-    widths[2] = min(widths[2], max(16, TABLE_WIDTH - others))
-    lines = []
-    for row in rows:
-        name = row[2] if len(row[2]) <= widths[2] else row[2][: widths[2] - 1] + "…"
-        cells = [
-            row[0].ljust(widths[0]),
-            row[1].rjust(widths[1]),
-            name.ljust(widths[2]),
-            row[3].ljust(widths[3]),
-            row[4].rjust(widths[4]),
-            row[5].rjust(widths[5]),
-            row[6],
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return lines
+def _table() -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("", width=1)
+    table.add_column("index", justify="right", no_wrap=True)
+    table.add_column("name", min_width=16)
+    table.add_column("host API", no_wrap=True)
+    table.add_column("channels", justify="right", no_wrap=True)
+    table.add_column("Hz", justify="right", no_wrap=True)
+    table.add_column("opens", no_wrap=True)
+    return table
+
+
+def _rendered(table: Table) -> list[str]:
+    """Return the lines of a table; long names take several."""
+    output = StringIO()
+    Console(width=TABLE_WIDTH, file=output, color_system=None).print(table)
+    return [line.rstrip() for line in output.getvalue().splitlines()]
 
 
 def _hints() -> list[str]:
