@@ -78,7 +78,8 @@ NOTES = {
     "fine-tuned from its checkpoint with `train/recipes/own_recordings.yaml`. Without fine-tuning, "
     "the probabilities of each class's emotions are summed.",
     "streaming": "CPU time of `emo_listen.listen`, without other processes. Simultaneous streams "
-    "each deliver a window at the same time, to as many workers as cores.",
+    "each deliver a window at the same time, to as many workers as cores. Many clips are timed in "
+    "turns; the speed-up is relative to `predict` in the same round.",
     "memory": "Each row is a separate process.",
 }
 """Introduction of each section."""
@@ -226,6 +227,7 @@ def page_lines(
         "streaming": lambda found: [
             streaming.cost_table(found["cost"]),
             streaming.many_table(found["many"]),
+            streaming.clips_table(found["clips"]),
         ],
         "memory": lambda found: [memory.table(found["results"])],
     }

@@ -4,8 +4,10 @@ The engine of `emo-listen` (`emo_listen.listen` on a `PcmStream`) processes a
 minute of speech and a minute of silence, at several hops. CPU time is given as
 a share of one core, and excludes other processes. Then many streams share one
 model: every stream delivers a window at the same time, and as many workers as
-cores process them, one window at a time or in batches of equal length. Prints
-tables and writes a plot; the last line is one JSON document.
+cores process them, one window at a time or in batches of equal length. Last,
+many clips are predicted one after another, by `EmotionModel.predict_batch`, and
+in one call of the network. Prints tables and writes a plot; the last line is
+one JSON document.
 
     python benchmarks/streaming.py
     python benchmarks/streaming.py --data data/crema-d --model models/crema-d
@@ -18,6 +20,7 @@ import io
 import os
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -30,10 +33,11 @@ from tqdm import tqdm
 
 from benchmarks.common.command import run_benchmark
 from benchmarks.common.options import add_folders, add_model, add_timed_speech
-from benchmarks.common.timing import Samples, machine, print_machine
+from benchmarks.common.timing import Samples, interleave, machine, print_machine
 from benchmarks.plots.latency import plot_stream_cost
-from emo_listen import EmotionModel, listen
+from emo_listen import EmotionModel, Prediction, listen
 from emo_listen.model import normalize
+from emo_listen.prediction import Output
 from emo_listen.sources.pcm_stream import PcmStream
 from export.graph import open_graph
 from export.speech import speech_windows
@@ -46,6 +50,12 @@ BLOCK = 0.1
 
 WINDOWS_PER_LOAD = 64
 """Fewest windows to time for each number of streams."""
+
+CLIPS = 16
+"""Clips to predict at once."""
+
+ONE_BY_ONE, PREDICT_BATCH, ONE_CALL = "predict, one by one", "predict_batch", "one call"
+"""Ways to predict many clips."""
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
@@ -71,6 +81,9 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         nargs="+",
         default=[1, 2, 4, 8, 16, 32, 64],
         help="numbers of simultaneous streams (default: 1 2 4 8 16 32 64)",
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=12, help=f"times {CLIPS} clips are predicted (default: 12)"
     )
     return parser.parse_args(argv)
 
@@ -99,11 +112,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         for streams in tqdm(args.streams, desc="many streams", unit="load")
         for batch in dict.fromkeys([1, min(streams, 8)])
     ]
+    clips = many_clips(model, speech, args.rounds)
     plot_stream_cost(cost, args.output / "stream_cost.png")
     print_machine(info)
     print_table("CPU cost of one stream", cost_table(cost))
     print_table(f"Simultaneous streams, a window every {hop:g} s", many_table(many))
     print(real_time_line(many))
+    print_table(clips_heading(clips), clips_table(clips))
     return {
         "benchmark": "streaming",
         "speech": Path(args.data).name if args.data else "bundled sample",
@@ -111,6 +126,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "window_s": model.settings.window,
         "cost": cost,
         "many": many,
+        "clips": clips,
     }
 
 
@@ -176,6 +192,56 @@ def many_streams(
         "real_time": round(per_second * hop / streams, 2),
         "largest_change": round(float(np.abs(batched - alone).max()), 4),
     }
+
+
+def many_clips(model: EmotionModel, speech: Samples, rounds: int) -> dict[str, Any]:
+    """Time `CLIPS` clips of the model's window, cut from `speech` `(n_samples,)`.
+
+    Returns:
+        The number of clips (`count`) and their length (`seconds`); and for each way, by name, its
+        median time (`median_ms`), the median ratio of the time of `predict` to its own in the same
+        round (`speed_up`), and the `largest_change` of a probability.
+    """
+    length = round(model.settings.window * model.sampling_rate)
+    windows = np.stack(speech_windows(speech, length, CLIPS))
+    session = open_graph(model.file)
+
+    def in_one_call(clips: Samples) -> list[Prediction]:
+        logits = session.run(["logits"], {"input_values": np.stack([normalize(c) for c in clips])})
+        return [model.judge(Output(row.astype(np.float64), None)) for row in logits[0]]
+
+    ways: dict[str, Callable[[Samples], list[Prediction]]] = {
+        ONE_BY_ONE: lambda clips: [model.predict(clip, model.sampling_rate) for clip in clips],
+        PREDICT_BATCH: lambda clips: model.predict_batch(clips, model.sampling_rate),
+        ONE_CALL: in_one_call,
+    }
+    found, seconds = interleave(ways, [windows] * rounds, warm_up=1)
+    scores = {
+        name: np.array([list(prediction.scores.values()) for prediction in rows[0]])
+        for name, rows in found.items()
+    }
+    ways_found = {
+        name: {
+            "median_ms": round(float(np.median(times)) * 1e3, 1),
+            "speed_up": round(float(np.median(np.divide(seconds[ONE_BY_ONE], times))), 2),
+            "largest_change": round(float(np.abs(scores[name] - scores[ONE_BY_ONE]).max()), 4),
+        }
+        for name, times in seconds.items()
+    }
+    return {"count": CLIPS, "seconds": model.settings.window, "ways": ways_found}
+
+
+def clips_heading(clips: dict[str, Any]) -> str:
+    """Title of the table of clips."""
+    return f"{clips['count']} clips of {clips['seconds']:g} s"
+
+
+def clips_table(clips: dict[str, Any]) -> list[list[str]]:
+    """Heading and rows: ways to predict many clips."""
+    return [
+        [clips_heading(clips), "median (ms)", "speed-up", "largest probability change"],
+        *([name, *(str(value) for value in row.values())] for name, row in clips["ways"].items()),
+    ]
 
 
 def cost_table(rows: list[dict[str, Any]]) -> list[list[str]]:

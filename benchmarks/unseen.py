@@ -45,7 +45,7 @@ from benchmarks.scoring.enrolment import (
 from benchmarks.scoring.figures import INTERVAL, NEUTRAL, figures, neutral_errors
 from emo_listen import EmotionModel
 from emo_listen.baselines.running_baseline import RunningBaseline
-from emo_listen.model import Output
+from emo_listen.prediction import Output
 from export.tables import markdown_table, print_table
 from train.common.command import command_parser
 from train.corpus.recordings import Clip, check_labels, load_clips

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from benchmarks.scoring.figures import NEUTRAL
 from emo_listen import Baseline, EmotionModel
 from emo_listen.head import voice_temperature
-from emo_listen.model import Output
+from emo_listen.prediction import Output
 from train.corpus.recordings import Clip
 from train.evaluation.calibration import Answers
 

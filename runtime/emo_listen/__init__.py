@@ -27,7 +27,8 @@ if TYPE_CHECKING:
         WindowEvent,
     )
     from emo_listen.listener import Listener, listen
-    from emo_listen.model import EmotionModel, Prediction
+    from emo_listen.model import EmotionModel
+    from emo_listen.prediction import Prediction
     from emo_listen.session import Session
     from emo_listen.sinks.base import Sink
     from emo_listen.sources.base import Gap, Source
@@ -42,7 +43,7 @@ _MODULES = {
     "LabelEvent": "emo_listen.events",
     "ListenOptions": "emo_listen.engine",
     "Listener": "emo_listen.listener",
-    "Prediction": "emo_listen.model",
+    "Prediction": "emo_listen.prediction",
     "ProvisionalEvent": "emo_listen.events",
     "SegmentEvent": "emo_listen.events",
     "Session": "emo_listen.session",

@@ -360,7 +360,7 @@ def test_the_cost_of_a_stream(repository, models, tmp_path):
         repository,
         "streaming.py",
         *("--model", models[1], "--hops", 0.5, 1, "--seconds", 4, "--streams", 1, 3),
-        *("--output", tmp_path),
+        *("--rounds", 2, "--output", tmp_path),
     )
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout.splitlines()[-1])
@@ -377,6 +377,10 @@ def test_the_cost_of_a_stream(repository, models, tmp_path):
         assert row["real_time"] > 0
     (batched,) = [row for row in document["many"] if row["batch"] > 1]
     assert 0 < batched["largest_change"] < 0.1
+    one_by_one, predict_batch, one_call = document["clips"]["ways"].values()
+    assert (one_by_one["speed_up"], one_by_one["largest_change"]) == (1, 0)
+    assert (predict_batch["speed_up"] > 0, predict_batch["largest_change"]) == (True, 0)
+    assert 0 < one_call["largest_change"] < 0.1
     assert "simultaneous streams run in real time" in done.stdout
     assert (tmp_path / "stream_cost.png").read_bytes().startswith(b"\x89PNG")
 

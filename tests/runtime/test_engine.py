@@ -15,7 +15,7 @@ from emo_listen.audio import load_audio
 from emo_listen.engine import FIRST_WINDOW, MIN_SEGMENT, Engine, ListenOptions
 from emo_listen.errors import AudioInputError
 from emo_listen.events import Event, LabelEvent
-from emo_listen.model import Output
+from emo_listen.prediction import Output
 from emo_listen.sound.background import CHUNK
 from emo_listen.vad import MIN_SILENCE, SpeechDetector, SpeechEnd, SpeechStart
 from tests.support.speech import record_network_calls, sentences

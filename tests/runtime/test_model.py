@@ -14,13 +14,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from transformers import AutoConfig, HubertModel, Wav2Vec2FeatureExtractor
 
-from emo_listen import EmotionModel
+from emo_listen import Baseline, EmotionModel
 from emo_listen.audio import load_audio
 from emo_listen.errors import AudioInputError, ModelError
 from emo_listen.model import BUNDLED_MODEL, normalize
 from emo_listen.model_folder.config import receptive_field
 from emo_listen.model_folder.onnx_file import check_network
-from tests.support.tiny_models import write_model
+from tests.support.tiny_models import write_head_model, write_model
 
 
 @pytest.fixture
@@ -105,6 +105,62 @@ def test_integers_are_scaled(bundled_model: EmotionModel, sample_file: Path) -> 
 def test_other_values_than_sound_are_refused(bundled_model: EmotionModel, samples: Any) -> None:
     with pytest.raises(AudioInputError, match="give float32"):
         bundled_model.predict(samples, 16000)
+
+
+def test_many_clips_have_the_predictions_of_each(
+    bundled_model: EmotionModel, sample_file: Path
+) -> None:
+    speech = load_audio(sample_file, 44100)
+    clips = [speech[44100 * i :][:length] for i, length in enumerate([66150, 44100, 5000] * 3)]
+    clips.append(np.round(speech[:44100] * 32768).astype(np.int16))
+    ordinary = Baseline.from_speech(bundled_model, [speech[: 5 * 44100]], 44100)
+    for baseline in (None, ordinary):
+        alone = [bundled_model.predict(clip, 44100, baseline=baseline) for clip in clips]
+        together = bundled_model.predict_batch(iter(clips), 44100, baseline=baseline)
+        assert together == alone
+        for one, other in zip(together, alone, strict=True):
+            np.testing.assert_array_equal(one.embedding, other.embedding)
+    assert bundled_model.predict_batch([], 44100) == []
+
+
+def test_an_unusable_clip_among_many_is_named(bundled_model: EmotionModel) -> None:
+    good, short = np.zeros(16000, np.float32), np.zeros(1599, np.float32)
+    with pytest.raises(AudioInputError, match=r"^clip 2: 1599 samples at 16000 Hz are too short"):
+        bundled_model.predict_batch([good, good, short, good], 16000)
+    with pytest.raises(AudioInputError, match=r"^the sampling rate 0 is not valid"):
+        bundled_model.predict_batch([good], 0)
+
+
+def test_the_embedding_is_what_predict_returns(
+    bundled_model: EmotionModel, sample_file: Path
+) -> None:
+    samples = load_audio(sample_file, 16000)[:32000]
+    embedding = bundled_model.embed(samples, 16000)
+    head = bundled_model.require_head()
+    assert (embedding.dtype, embedding.shape) == (np.float32, (head.size,))
+    np.testing.assert_array_equal(embedding, bundled_model.predict(samples, 16000).embedding)
+    logits = head.weight @ (embedding - head.population) + head.bias
+    expected = bundled_model.run(samples, 16000).logits
+    np.testing.assert_allclose(logits, expected, atol=1e-4)
+
+
+def test_an_embedding_needs_no_head(tmp_path: Path) -> None:
+    folder = write_head_model(tmp_path / "levels")
+    samples = np.full(8000, 0.5, np.float32)
+    expected = EmotionModel.load(folder).embed(samples, 16000)
+    (folder / "emo_listen.json").unlink()
+    model = EmotionModel.load(folder)
+    assert model.head is None
+    np.testing.assert_array_equal(model.embed(samples, 16000), expected)
+    np.testing.assert_array_equal(model.predict(samples, 16000).embedding, expected)
+
+
+def test_a_network_without_an_embedding_says_how_to_get_one(tmp_path: Path) -> None:
+    model = EmotionModel.load(write_model(tmp_path / "any"))
+    samples = np.full(8000, 0.5, np.float32)
+    with pytest.raises(ModelError, match=r"no output `embedding`.*export the model with export/"):
+        model.embed(samples, 8000)
+    assert model.predict(samples, 8000).embedding is None
 
 
 def test_receptive_field_is_that_of_transformers() -> None:

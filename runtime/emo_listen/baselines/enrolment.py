@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from emo_listen.baselines.baseline import Baseline
 from emo_listen.baselines.running_baseline import RunningBaseline
 from emo_listen.head import NEUTRAL
-from emo_listen.model import EmotionModel, Output
+from emo_listen.model import EmotionModel
+from emo_listen.prediction import Output
 
 TARGET_SECONDS = 20.0
 """Recommended amount of speech, in seconds."""

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from emo_listen.baselines.references import FixedReference
 from emo_listen.baselines.running_baseline import RunningBaseline
-from emo_listen.model import EmotionModel, Output
+from emo_listen.model import EmotionModel
+from emo_listen.prediction import Output
 
 
 class FirstPass:

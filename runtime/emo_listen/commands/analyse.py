@@ -27,6 +27,7 @@ from emo_listen.commands.options import (
 )
 from emo_listen.commands.sound_files import find_sound_files
 from emo_listen.commands.workers import analyse_files
+from emo_listen.cores import usable_cores
 from emo_listen.engine import ListenOptions
 from emo_listen.errors import BaselineError, OutputError
 from emo_listen.events import Emit, LabelEvent, SegmentEvent, WindowEvent
@@ -87,7 +88,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--jobs",
         type=in_range(int, 1, MAX_THREADS),
-        default=_usable_cores(),
+        default=usable_cores(),
         metavar="N",
         help="processes, of one CPU thread each (default: all cores, %(default)s)",
     )
@@ -322,10 +323,3 @@ def _label_rows(journal: Journal) -> Iterator[tuple[str, LabelEvent]]:
 def _checked_grouping(text: str) -> str:
     grouping(text)
     return text
-
-
-def _usable_cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import platform
 import statistics
 import time
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from emo_listen.audio import load_audio
 from emo_listen.commands.finding import Finding
+from emo_listen.cores import usable_cores
 from emo_listen.errors import EmoListenError
 from emo_listen.extras import installed_extras
 from emo_listen.listener import listen
@@ -46,8 +46,7 @@ def check_processor() -> Iterator[Finding]:
                 name = value
             elif key in ("flags", "Features"):
                 flags = set(value.split())
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Finding("processor", f"{name}, {usable} usable cores")
+    yield Finding("processor", f"{name}, {usable_cores()} usable cores")
     fast = [instruction for instruction in INT8_INSTRUCTIONS if instruction in flags]
     if flags:
         yield Finding(

@@ -19,6 +19,14 @@ FP32 = "onnx/model.onnx"
 INT8 = "onnx/model_quantized.onnx"
 """Path of the int8 network in a model folder."""
 
+NETWORK_FILES = (
+    INT8,
+    FP32,
+    Path(INT8).name,
+    Path(FP32).name,
+)
+"""Paths of the network in a model folder; the first one that exists is used."""
+
 LOAD_SECONDS = 120.0
 """Time limit for loading a network, in seconds. A HuBERT-large of 1.3 GB takes about 5 s."""
 
@@ -33,6 +41,22 @@ def time_limit(seconds: float, cancel: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+
+
+def find_network(folder: Path, file_name: str | None) -> Path:
+    """Return the path of the network in `folder`: `file_name`, or the first of `NETWORK_FILES`.
+
+    Raises:
+        ModelError: there is none.
+    """
+    names = NETWORK_FILES if file_name is None else (file_name,)
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    hint = ""
+    if (folder / "model.safetensors").is_file():
+        hint = " It is a PyTorch checkpoint: export it with export/to_onnx.py first."
+    raise ModelError(f"{folder} contains no {' or '.join(names)}.{hint}")
 
 
 def open_network(file: Path, threads: int) -> onnxruntime.InferenceSession:
