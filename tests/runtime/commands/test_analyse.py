@@ -213,7 +213,7 @@ def test_csv_has_a_row_for_each_segment_and_error(talks: Path, bundled_model: Em
         assert float(row["end"]) == window["end"]
         assert {label: float(row[label]) for label in window["scores"]} == window["scores"]
     assert found[-1]["file"] == "talks/damaged.wav"
-    assert "cannot be read" in found[-1]["error"] and found[-1]["label"] == ""
+    assert "cannot be decoded" in found[-1]["error"] and found[-1]["label"] == ""
 
 
 def test_audformat_is_a_database_of_all_files(talks: Path, bundled_model: EmotionModel) -> None:
