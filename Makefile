@@ -4,6 +4,7 @@
 # make lint         check style, types and imports
 # make coverage     run the tests and measure which lines they run
 # make test-oldest  run the runtime's tests with the oldest dependencies that pyproject.toml allows
+# make test-agents  run the tests of examples/agents, with Pipecat and LiveKit Agents (750 MB)
 # make docs         build the documentation into site/, and check its links
 # make fuzz         try 10,000 mutated inputs
 # make bench        run all benchmarks, and write benchmarks/results/<machine>.md
@@ -20,6 +21,10 @@ RUNTIME_TESTS := tests/runtime tests/test_examples.py --ignore tests/runtime/tes
 	--ignore tests/runtime/test_accuracy.py --deselect \
 	tests/runtime/test_privacy.py::test_a_script_of_the_clone_leaves_nothing_in_the_home
 
+# Libraries of voice agents, for examples/agents.
+AGENTS := .venv-agents
+AGENT_LIBRARIES := pipecat-ai==1.14.0 livekit-agents==1.8.9
+
 # The first Python that is 3.11 or newer and can make a virtual environment.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' \
@@ -28,7 +33,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 # Processes of the tests: each takes one core and 1.5 GB of memory.
 JOBS ?= 2
 
-.PHONY: demo setup test lint coverage test-oldest docs fuzz bench packages
+.PHONY: demo setup test lint coverage test-oldest test-agents docs fuzz bench packages
 
 demo: $(VENV)/runtime-installed
 	@$(BIN)/python -m emo_listen.demo
@@ -55,6 +60,9 @@ coverage: $(VENV)/dev-installed packages
 
 test-oldest: $(OLDEST)/installed packages
 	$(OLDEST)/bin/python -m pytest $(RUNTIME_TESTS) --ignore tests/runtime/test_install.py
+
+test-agents: $(AGENTS)/installed
+	$(AGENTS)/bin/python -m pytest tests/agents
 
 docs: $(VENV)/dev-installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
@@ -89,6 +97,12 @@ $(OLDEST)/installed: pyproject.toml tests/support/oldest.py
 	$(OLDEST)/bin/python tests/support/oldest.py > $(OLDEST)/constraints.txt
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check \
 		--constraint $(OLDEST)/constraints.txt --editable '.[test-runtime]'
+	@touch $@
+
+$(AGENTS)/installed: pyproject.toml Makefile
+	$(PYTHON) -m venv $(AGENTS)
+	$(AGENTS)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--editable . $(AGENT_LIBRARIES) 'pytest>=8.3'
 	@touch $@
 
 packages:

@@ -43,7 +43,7 @@ def test_every_event_is_exported() -> None:
 
 
 def test_documents_and_examples_import_what_is_exported(repository: Path) -> None:
-    codes = [path.read_text(encoding="utf-8") for path in (repository / "examples").glob("*.py")]
+    codes = [path.read_text(encoding="utf-8") for path in (repository / "examples").rglob("*.py")]
     for page in (repository / "README.md", *(repository / "docs").rglob("*.md")):
         blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
         codes += map(textwrap.dedent, blocks)
