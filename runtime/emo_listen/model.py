@@ -198,7 +198,8 @@ class EmotionModel:
         0.16, since its scales depend on the batch (`benchmarks/streaming.py`).
 
         Args:
-            clips: As `samples` of `predict`.
+            clips: Each as `samples` of `predict`. An iterator is read to its end first, so all its
+                clips must fit into memory.
             sampling_rate: Rate of all clips, in Hz.
             baseline: The baseline of all clips' speaker; None for the population's.
 
