@@ -5,6 +5,7 @@
 # make coverage     run the tests and measure which lines they run
 # make test-oldest  run the runtime's tests with the oldest dependencies that pyproject.toml allows
 # make test-agents  run the tests of examples/agents, with Pipecat and LiveKit Agents (750 MB)
+# make test-ray     run the tests of analyse on a Ray cluster, in .venv-ray
 # make docs         build the documentation into site/, and check its links
 # make fuzz         try 10,000 mutated inputs
 # make bench        run all benchmarks, and write benchmarks/results/<machine>.md
@@ -25,6 +26,8 @@ RUNTIME_TESTS := tests/runtime tests/test_examples.py --ignore tests/runtime/tes
 AGENTS := .venv-agents
 AGENT_LIBRARIES := pipecat-ai==1.14.0 livekit-agents==1.8.9
 
+RAY := .venv-ray
+
 # The first Python that is 3.11 or newer and can make a virtual environment.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' \
@@ -33,7 +36,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 # Processes of the tests: each takes one core and 1.5 GB of memory.
 JOBS ?= 2
 
-.PHONY: demo setup test lint coverage test-oldest test-agents docs fuzz bench packages
+.PHONY: demo setup test lint coverage test-oldest test-agents test-ray docs fuzz bench packages
 
 demo: $(VENV)/runtime-installed
 	@$(BIN)/python -m emo_listen.demo
@@ -63,6 +66,9 @@ test-oldest: $(OLDEST)/installed packages
 
 test-agents: $(AGENTS)/installed
 	$(AGENTS)/bin/python -m pytest tests/agents
+
+test-ray: $(RAY)/installed
+	$(RAY)/bin/python -m pytest tests/runtime/commands/test_analyse_ray.py
 
 docs: $(VENV)/dev-installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
@@ -103,6 +109,12 @@ $(AGENTS)/installed: pyproject.toml Makefile
 	$(PYTHON) -m venv $(AGENTS)
 	$(AGENTS)/bin/python -m pip install --quiet --disable-pip-version-check \
 		--editable . $(AGENT_LIBRARIES) 'pytest>=8.3'
+	@touch $@
+
+$(RAY)/installed: pyproject.toml
+	$(PYTHON) -m venv $(RAY)
+	$(RAY)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--editable '.[ray,test-runtime]'
 	@touch $@
 
 packages:

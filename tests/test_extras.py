@@ -137,6 +137,7 @@ def test_export(run_with, clips, tmp_path):
         ("plot", ["--device", "talk.wav", "--plot", "talk.png"], "talk.png"),
         ("audformat", ["analyse", "talk.wav", "--output", "database"], "database/db.yaml"),
         ("media", ["--device", "talk.m4a"], None),
+        ("ray", ["analyse", "talk.wav", "--engine", "ray"], None),
     ],
 )
 def test_the_command(run_with, sample_file, tmp_path, extra, arguments, made):

@@ -41,6 +41,10 @@ class OutputError(EmoListenError, RuntimeError):
     """Results cannot be written: a port is in use, or another file is in the way."""
 
 
+class ClusterError(EmoListenError, RuntimeError):
+    """A Ray cluster cannot be reached, or a machine of it cannot analyse."""
+
+
 class DownloadError(EmoListenError, RuntimeError):
     """A file cannot be downloaded, or is not the one that its owners published."""
 

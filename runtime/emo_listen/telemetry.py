@@ -21,6 +21,8 @@ OPT_OUTS = {
     "HF_UPDATE_DOWNLOAD_COUNTS": "0",
     # transformers asks a service to convert hub models that lack safetensors.
     "DISABLE_SAFETENSORS_CONVERSION": "true",
+    # Ray, for `emo-listen analyse --engine ray`.
+    "RAY_USAGE_STATS_ENABLED": "0",
     # gradio, used by dashboards of experiment trackers.
     "GRADIO_ANALYTICS_ENABLED": "False",
 }

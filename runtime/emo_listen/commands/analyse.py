@@ -9,7 +9,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from emo_listen.commands.analysis import Progress as FileProgress
 from emo_listen.commands.grouping import group_digest, group_files, grouping
 from emo_listen.commands.journal import Journal, LinesOnStandardOutput
 from emo_listen.commands.options import (
@@ -32,10 +34,13 @@ from emo_listen.engine import ListenOptions
 from emo_listen.errors import BaselineError, OutputError
 from emo_listen.events import Emit, LabelEvent, SegmentEvent, WindowEvent
 from emo_listen.model import EmotionModel
-from emo_listen.model_settings import MAX_THREADS, file_sha256
+from emo_listen.model_settings import file_sha256
 from emo_listen.sinks.audformat import check_audformat_folder, write_audformat
 from emo_listen.sinks.base import require_parent_folder
 from emo_listen.sinks.csv_rows import LEADING_COLUMNS
+
+MAX_JOBS = 4096
+"""Most processes: the cores of a large cluster."""
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as in shells."""
@@ -87,10 +92,16 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--jobs",
-        type=in_range(int, 1, MAX_THREADS),
-        default=usable_cores(),
+        type=in_range(int, 1, MAX_JOBS),
         metavar="N",
-        help="processes, of one CPU thread each (default: all cores, %(default)s)",
+        help="processes, of one CPU thread each (default: all cores, "
+        f"{usable_cores()}; with Ray, those of the cluster)",
+    )
+    parser.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="processes on this machine, or workers of a Ray cluster (default: %(default)s)",
     )
     add_listen_options(parser)
     parser.add_argument(
@@ -110,8 +121,10 @@ def run(args: argparse.Namespace) -> int:
         ModelError: the model cannot be loaded.
         BaselineError: the baseline or `--group-by` cannot be used with the model.
         OutputError: the results cannot be written.
-        MissingExtraError: audformat is not installed.
+        MissingExtraError: audformat or Ray is not installed.
+        ClusterError: the Ray cluster cannot be used.
     """
+    _engine(args)  # Before anything is read: the extra may be missing.
     output: Path | None = args.output
     form = None if output is None else _check_output(output, args.emit)
     files, unreadable = find_sound_files(args.paths)
@@ -189,13 +202,7 @@ def _analyse_missing(
         tempfile.TemporaryDirectory(prefix="emo-listen-") as folder,
         Progress(*columns, console=console, disable=quiet) as bar,
         contextlib.closing(
-            analyse_files(
-                missing_groups,
-                model=args.model,
-                options=options,
-                jobs=args.jobs,
-                folder=Path(folder),
-            )
+            _engine(args)(missing_groups, model=args.model, options=options, folder=Path(folder))
         ) as reports,
     ):
         total = sum(states[file]["size"] for file in missing)
@@ -224,6 +231,19 @@ def _analyse_missing(
         file=sys.stderr,
     )
     return failed
+
+
+def _engine(args: argparse.Namespace) -> Callable[..., Generator[FileProgress, None, None]]:
+    """Return the function that analyses files, with its number of workers.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+    """
+    if args.engine == "local":
+        return partial(analyse_files, jobs=args.jobs or usable_cores())
+    from emo_listen.commands.ray_workers import analyse_files_with_ray
+
+    return partial(analyse_files_with_ray, jobs=args.jobs)
 
 
 def _file_states(groups: list[list[str]]) -> dict[str, dict[str, Any]]:

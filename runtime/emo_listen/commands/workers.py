@@ -73,7 +73,7 @@ def analyse_files(
         connection, child_connection = context.Pipe()
         arguments = (child_connection, model, options, folder)
         process = context.Process(target=_work, args=arguments, daemon=True)
-        with _safe_import_path():
+        with safe_import_path():
             process.start()
         child_connection.close()
         workers[connection] = _Worker(process, connection, [])
@@ -154,7 +154,7 @@ def _work(
 
 
 @contextlib.contextmanager
-def _safe_import_path() -> Iterator[None]:
+def safe_import_path() -> Iterator[None]:
     """Keep the current folder off the import path of processes started in this block.
 
     `multiprocessing` starts them with a command for which Python puts it first, so a file named

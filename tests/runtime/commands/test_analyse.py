@@ -234,6 +234,17 @@ def test_sound_files_are_found_once(talks: Path) -> None:
     ]
 
 
+def test_the_missing_extra_of_an_engine_is_named(
+    talks: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "emo_listen.commands.ray_workers", raising=False)
+    assert main(["analyse", "talks", "--engine", "ray", "--output", "results.jsonl"]) == 2
+    errors = capfd.readouterr().err
+    assert "MissingExtraError: ray is not installed" in errors and "emo-listen[ray]" in errors
+    assert not Path("results.jsonl").exists()
+
+
 @pytest.mark.corpus
 def test_real_speech_in_parallel(
     shared_dir: Path, tmp_path: Path, bundled_model: EmotionModel
