@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tomllib
@@ -53,10 +54,10 @@ def closure(requirements: list[str]) -> set[str]:
 
 
 @pytest.fixture
-def run_with(repository: Path, project: dict, tmp_path: Path):
-    """Run a script of the clone, or `emo_listen`, with the runtime and one extra."""
+def started_with(repository: Path, project: dict, tmp_path: Path):
+    """Start a script of the clone, or `emo_listen`, with the runtime and one extra."""
 
-    def run(extra: str, script: str, *arguments: str | Path) -> str:
+    def start(extra: str, script: str, *arguments: str | Path) -> subprocess.Popen[str]:
         needed = [*project["dependencies"], *project["optional-dependencies"][extra]]
         allowed = ",".join(sorted({"emo-listen", *closure(needed)}))
         script = script if script == "emo_listen" else str(repository / script)
@@ -68,17 +69,28 @@ def run_with(repository: Path, project: dict, tmp_path: Path):
         ]
         path = os.pathsep.join([str(repository / "runtime"), str(repository)])
         environment = {**os.environ, "PYTHONPATH": path}
-        done = subprocess.run(
+        return subprocess.Popen(
             [str(part) for part in (*command, *arguments)],
             cwd=tmp_path,
             env=environment,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+
+    return start
+
+
+@pytest.fixture
+def run_with(started_with):
+    """Run a script to its end."""
+
+    def run(*arguments: str | Path) -> str:
+        with started_with(*arguments) as process:
+            out, err = process.communicate()
+        assert process.returncode == 0, out + err
+        return out
 
     return run
 
@@ -151,10 +163,19 @@ def test_the_command(run_with, sample_file, tmp_path, extra, arguments, made):
     assert made is None or (tmp_path / made).is_file()
 
 
+def test_serve(started_with) -> None:
+    options = ("--port", "0", "--max-streams", "1")
+    with started_with("serve", "emo_listen", "serve", *options) as process:
+        assert "serving up to 1 streams" in process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
 def test_every_extra_of_the_runtime_has_a_case(project: dict) -> None:
     (cases,) = (mark for mark in test_the_command.pytestmark if mark.name == "parametrize")
     tested = {extra for extra, *_ in cases.args[1]}
-    assert set(project["optional-dependencies"]) - DEVELOPMENT_EXTRAS == tested
+    assert set(project["optional-dependencies"]) - DEVELOPMENT_EXTRAS == {*tested, "serve"}
 
 
 def write_m4a(av, path: Path, sound: np.ndarray, rate: int) -> None:

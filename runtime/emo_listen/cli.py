@@ -36,6 +36,7 @@ COMMANDS = {
     "analyse": "emo_listen.commands.analyse",
     "doctor": "emo_listen.commands.doctor",
     "enroll": "emo_listen.commands.enroll",
+    "serve": "emo_listen.commands.serve",
 }
 """Module of each subcommand, with `parse_args(argv)` and `run(args) -> exit code`."""
 
@@ -47,6 +48,7 @@ commands:
   emo-listen analyse PATH...          analyse files and folders in parallel
   emo-listen doctor                   check the installation and the microphone
   emo-listen enroll --output me.json  record your ordinary speech as a baseline
+  emo-listen serve                    label audio that programs send
 
 examples:
   emo-listen                          listen to the default microphone

@@ -153,6 +153,12 @@ class Engine:
         self._region: SpeechRegion | None = None
         self._last_speech_end = 0
         self._latency = 0.0
+        self._windows = 0
+
+    @property
+    def windows(self) -> int:
+        """Number of windows that the model was run on."""
+        return self._windows
 
     @property
     def latency(self) -> float:
@@ -237,6 +243,7 @@ class Engine:
         started = time.perf_counter()
         output = self._model.run(samples, self._rate)
         self._latency = time.perf_counter() - started
+        self._windows += 1
         new_speech = (end - max(start, region.last_end)) / self._rate
         region.last_end = end
         self._reference.update(output, new_speech)

@@ -45,6 +45,10 @@ class ClusterError(EmoListenError, RuntimeError):
     """A Ray cluster cannot be reached, or a machine of it cannot analyse."""
 
 
+class ServerError(EmoListenError, RuntimeError):
+    """A server cannot be started: its address, certificate or token cannot be used."""
+
+
 class DownloadError(EmoListenError, RuntimeError):
     """A file cannot be downloaded, or is not the one that its owners published."""
 

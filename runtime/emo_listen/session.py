@@ -71,6 +71,11 @@ class Session:
         """Stream time processed so far, in seconds."""
         return self._engine.received / self.model.sampling_rate
 
+    @property
+    def windows(self) -> int:
+        """Number of windows that the model was run on."""
+        return self._engine.windows
+
     def push(self, samples: Any, sampling_rate: int) -> list[Event]:
         """Process a block of audio, and return the events up to its end.
 

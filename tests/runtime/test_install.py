@@ -59,19 +59,21 @@ def test_the_installed_command_labels_the_bundled_sample(clean_environment: Path
 
 
 @pytest.mark.parametrize(
-    ("extra", "library", "options"),
+    ("extra", "library", "arguments"),
     [
-        ("osc", "pythonosc", ["--osc", "127.0.0.1:9000"]),
-        ("websocket", "websockets", ["--websocket", "0"]),
-        ("plot", "matplotlib", ["--plot", "out.png"]),
-        ("audformat", "audformat", ["--format", "audformat", "--output", "database"]),
+        ("osc", "pythonosc", ["SAMPLE", "--osc", "127.0.0.1:9000"]),
+        ("websocket", "websockets", ["SAMPLE", "--websocket", "0"]),
+        ("plot", "matplotlib", ["SAMPLE", "--plot", "out.png"]),
+        ("audformat", "audformat", ["SAMPLE", "--format", "audformat", "--output", "database"]),
+        ("serve", "starlette", ["serve"]),
     ],
 )
 def test_an_extra_that_is_not_installed_is_reported(
-    clean_environment: Path, sample_file: Path, extra: str, library: str, options: list[str]
+    clean_environment: Path, sample_file: Path, extra: str, library: str, arguments: list[str]
 ) -> None:
+    given = [str(sample_file) if argument == "SAMPLE" else argument for argument in arguments]
     result = subprocess.run(
-        [clean_environment / "emo-listen", "--device", sample_file, *options],
+        [clean_environment / "emo-listen", *given],
         env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
         capture_output=True,
         text=True,

@@ -111,7 +111,7 @@ class PyAvDecoder:
                     if not abs(time - first - decoded / self.sampling_rate) <= MAX_DRIFT:
                         raise DamageError("audio is missing")
                 decoded += frame.samples
-                yield _block(frame)
+                yield frame_block(frame)
         except self._errors as error:
             raise DamageError(reason(error)) from error
 
@@ -175,7 +175,7 @@ class FfmpegDecoder:
             raise DamageError("ffmpeg cannot decode the rest")
 
 
-def _block(frame: Any) -> Block:
+def frame_block(frame: Any) -> Block:
     """Convert a frame of PyAV to float32 (n_samples, n_channels), -1 to 1."""
     samples = frame.to_ndarray()
     channels = frame.layout.nb_channels

@@ -1,0 +1,1 @@
+"""Labels over a network: WebSocket streams and HTTP, on starlette and uvicorn (extra `serve`)."""
