@@ -5,7 +5,7 @@
 # make coverage     run the tests and measure which lines they run
 # make test-oldest  run the runtime's tests with the oldest dependencies that pyproject.toml allows
 # make test-agents  run the tests of examples/agents, with Pipecat and LiveKit Agents (750 MB)
-# make test-ray     run the tests of analyse on a Ray cluster, in .venv-ray
+# make test-ray     run the tests of analyse on a Ray cluster and with S3, in .venv-ray
 # make docs         build the documentation into site/, and check its links
 # make fuzz         try 10,000 mutated inputs
 # make bench        run all benchmarks, and write benchmarks/results/<machine>.md
@@ -68,7 +68,8 @@ test-agents: $(AGENTS)/installed
 	$(AGENTS)/bin/python -m pytest tests/agents
 
 test-ray: $(RAY)/installed
-	$(RAY)/bin/python -m pytest tests/runtime/commands/test_analyse_ray.py
+	$(RAY)/bin/python -m pytest tests/runtime/commands/test_analyse_ray.py \
+		tests/runtime/commands/test_analyse_s3.py
 
 docs: $(VENV)/dev-installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
@@ -114,7 +115,7 @@ $(AGENTS)/installed: pyproject.toml Makefile
 $(RAY)/installed: pyproject.toml
 	$(PYTHON) -m venv $(RAY)
 	$(RAY)/bin/python -m pip install --quiet --disable-pip-version-check \
-		--editable '.[ray,test-runtime]'
+		--editable '.[ray,test-runtime]' 'moto[server]==5.2.5'
 	@touch $@
 
 packages:

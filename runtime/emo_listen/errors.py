@@ -13,6 +13,10 @@ class AudioFileError(EmoListenError, ValueError):
     """A file cannot be decoded as audio."""
 
 
+class StorageError(AudioFileError):
+    """A file cannot be read from object storage now; another attempt may succeed."""
+
+
 class AudioInputError(EmoListenError, ValueError):
     """Samples cannot be used (wrong shape, too short, not finite), or a window or hop cannot."""
 

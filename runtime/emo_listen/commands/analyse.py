@@ -38,6 +38,7 @@ from emo_listen.model_settings import file_sha256
 from emo_listen.sinks.audformat import check_audformat_folder, write_audformat
 from emo_listen.sinks.base import require_parent_folder
 from emo_listen.sinks.csv_rows import LEADING_COLUMNS
+from emo_listen.sources.stored_file import is_stored, stored_state
 
 MAX_JOBS = 4096
 """Most processes: the cores of a large cluster."""
@@ -67,6 +68,12 @@ results:
   File names that are not UTF-8 keep their bytes in CSV; they are escaped in
   JSON Lines (byte E9 is \\udce9) and in audformat (\\xe9).
 
+storage and clusters:
+  s3://BUCKET/KEY is a sound file in S3, or all those below it (extra [s3]). It
+  is read with the credentials and the AWS_ENDPOINT_URL of the environment.
+  --engine ray (extra [ray]) uses the cluster of RAY_ADDRESS, or else one that
+  it starts on this machine. All its machines need the files at the same path.
+
 exit codes:
   0 all files analysed, 1 some failed, 2 nothing analysed, 130 Ctrl-C
 """
@@ -81,7 +88,10 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "paths", nargs="+", metavar="PATH", help="a sound file, or a folder with subfolders"
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="a sound file, a folder with subfolders, or s3://BUCKET/KEY",
     )
     parser.add_argument(
         "--output",
@@ -258,6 +268,8 @@ def _file_states(groups: list[list[str]]) -> dict[str, dict[str, Any]]:
 
 
 def _file_state(file: str) -> dict[str, Any]:
+    if is_stored(file):
+        return stored_state(file)
     try:
         stat = os.stat(file)
     except OSError:  # Reported when the file is analysed.

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from emo_listen.baselines.two_passes import FirstPass, SecondPass, voice_reference
 from emo_listen.engine import ListenOptions
-from emo_listen.errors import EmoListenError
+from emo_listen.errors import EmoListenError, StorageError
 from emo_listen.events import Event, ProvisionalEvent, StatusEvent
 from emo_listen.listener import listen
 from emo_listen.model import EmotionModel
 from emo_listen.sinks.jsonl import event_row
 from emo_listen.sources.audio_file import AudioFile
+from emo_listen.sources.stored_file import StoredFile, is_stored
 
 PROGRESS_SECONDS = 2.0
 """Sound between two progress reports on a file, in seconds."""
@@ -73,12 +74,16 @@ def analyse_group(
     for file in files:
         yield Progress(file, 0.0)
         passes[file] = FirstPass(model)
-        # The second pass reports the error.
+        # The second pass reports the error, unless it might go further than the first.
         with contextlib.suppress(EmoListenError, MemoryError):
             first_pass = replace(options, baseline=passes[file])
-            for item in _listen(AudioFile(file), file, model, first_pass):
-                if isinstance(item, Progress):
-                    yield item
+            try:
+                for item in _listen(_source(file), file, model, first_pass):
+                    if isinstance(item, Progress):
+                        yield item
+            except StorageError as error:
+                del passes[file]
+                yield Progress(file, 0.0, done=True, error=str(error))
     second_pass = replace(options, baseline=voice_reference(model, passes.values()))
     for file, recording in passes.items():
         yield from _analyse(file, SecondPass(model, recording), second_pass, folder)
@@ -94,7 +99,7 @@ def _analyse(
     try:
         with events.open("w", encoding="utf-8") as lines:
             try:
-                source = AudioFile(file)
+                source = _source(file)
                 for item in _listen(source, file, model, options):
                     if isinstance(item, Progress):
                         yield item
@@ -110,6 +115,10 @@ def _analyse(
     else:
         position = 0.0 if source is None else source.position
         yield Progress(file, position, done=True, events=events, error=error)
+
+
+def _source(file: str) -> AudioFile:
+    return StoredFile(file) if is_stored(file) else AudioFile(file)
 
 
 def _listen(

@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from emo_listen.commands.sound_files import real_path
+
 Grouping = Callable[[str], str | None]
 """Maps a file's path to the name of its voice; None if no other file has the same voice."""
 
@@ -51,6 +53,6 @@ def group_files(files: Sequence[str], voice_of: Grouping) -> list[list[str]]:
 def group_digest(files: Sequence[str], states: dict[str, dict[str, Any]]) -> str:
     """Return a hash of a group, which differs once a file is added, changed or removed."""
     digest = hashlib.sha256()
-    for path, file in sorted((os.path.realpath(file), file) for file in files):
+    for path, file in sorted((real_path(file), file) for file in files):
         digest.update(os.fsencode(path) + repr(sorted(states[file].items())).encode())
     return digest.hexdigest()[:16]

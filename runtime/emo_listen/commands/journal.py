@@ -19,7 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from emo_listen.commands.sound_files import real_path
 from emo_listen.errors import OutputError
+from emo_listen.sources.stored_file import is_stored, stored_exists
 
 
 @dataclass(frozen=True)
@@ -68,13 +70,13 @@ class Journal:
 
     def closing(self, file: str) -> dict[str, Any] | None:
         """Return the closing line of a file, under any of its names; None if there is none."""
-        entry = self._entries.get(self._names.get(os.path.realpath(file), file))
+        entry = self._entries.get(self._names.get(real_path(file), file))
         return None if entry is None else entry.closing
 
     def append(self, events: Path | None, closing: dict[str, Any]) -> None:
         """Append a file's events, from the JSON Lines file `events`, and its closing line."""
         start = self._file.tell()
-        closing = {**closing, "path": os.path.realpath(closing["file"])}
+        closing = {**closing, "path": real_path(closing["file"])}
         try:
             if events is not None:
                 with events.open("rb") as lines:
@@ -191,6 +193,8 @@ class LinesOnStandardOutput:
 
 
 def _is_deleted(path: str) -> bool:
+    if is_stored(path):
+        return not stored_exists(path)
     return not os.path.lexists(path) and os.path.isdir(os.path.dirname(os.path.abspath(path)))
 
 

@@ -28,6 +28,7 @@ from emo_listen.errors import ClusterError, EmoListenError, OutputError
 from emo_listen.extras import import_extra
 from emo_listen.model import EmotionModel
 from emo_listen.model_settings import file_sha256
+from emo_listen.sources.stored_file import is_stored
 
 ray: Any = import_extra("ray", "ray")
 
@@ -119,7 +120,7 @@ class Analyser:
             self._model = self._checked_model()
         yield _Started()
         for file in files:
-            if not os.path.lexists(file):
+            if not is_stored(file) and not os.path.lexists(file):
                 yield _Unseen(file, socket.gethostname())
         with tempfile.TemporaryDirectory(prefix="emo-listen-") as folder:
             for progress in analyse_group(files, self._model, options, Path(folder)):

@@ -51,6 +51,8 @@ def open_second_decoder(
 
 def conversion_hint(name: str) -> str:
     """Return advice on how to convert the file `name`."""
+    if "://" in name:  # ffmpeg needs a copy on this machine.
+        name = name.rpartition("/")[2]
     path = Path(name)
     target = path.with_suffix(".flac" if path.suffix.casefold() == ".wav" else ".wav")
     command = f"ffmpeg -i {shlex.quote(name)} -ac 1 -ar 16000 {shlex.quote(str(target))}"

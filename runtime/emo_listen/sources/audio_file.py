@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_listen.audio import open_audio_file
+from emo_listen.audio import AudioReader, open_audio_file
 
 
 class AudioFile:
@@ -22,17 +23,20 @@ class AudioFile:
         Raises:
             AudioFileError: The file cannot be opened or decoded.
         """
-        self._path = Path(path)
+        self._name = str(path)
         self._stopped = False
         self.position = 0.0
         """Audio decoded so far, in seconds."""
-        with open_audio_file(self._path) as file:
+        with self._open() as file:
             self.sampling_rate: int = file.sampling_rate
             self.duration = file.duration
             """Duration by the header, in seconds; None if it has none."""
 
     def __str__(self) -> str:
-        return str(self._path)
+        return self._name
+
+    def _open(self) -> AbstractContextManager[AudioReader]:
+        return open_audio_file(self._name)
 
     def stop(self) -> None:
         """End the stream after the current block."""
@@ -44,7 +48,7 @@ class AudioFile:
         Raises:
             AudioFileError: The file is damaged.
         """
-        with open_audio_file(self._path) as file:
+        with self._open() as file:
             for block in file.blocks():
                 if self._stopped:
                     return

@@ -245,6 +245,24 @@ def test_the_missing_extra_of_an_engine_is_named(
     assert not Path("results.jsonl").exists()
 
 
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("s3://bucket/talks", "MissingExtraError: s3fs is not installed: run `pip install 'emo-l"),
+        ("https://host/a.wav", "AudioFileError: https://host/a.wav cannot be read: give a path"),
+    ],
+)
+def test_addresses_that_cannot_be_read_are_refused(
+    address: str,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    assert main(["analyse", address]) == 2
+    assert message in capfd.readouterr().err
+
+
 @pytest.mark.corpus
 def test_real_speech_in_parallel(
     shared_dir: Path, tmp_path: Path, bundled_model: EmotionModel
