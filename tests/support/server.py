@@ -79,6 +79,7 @@ def running_server(
         env={**os.environ, **(environment or {})},
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     try:
         assert process.stderr is not None

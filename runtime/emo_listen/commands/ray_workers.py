@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from emo_listen.commands.analysis import Progress, analyse_group
-from emo_listen.commands.workers import STALLED_SECONDS, safe_import_path
+from emo_listen.commands.workers import STALLED_SECONDS
 from emo_listen.engine import ListenOptions
 from emo_listen.errors import ClusterError, EmoListenError, OutputError
 from emo_listen.extras import import_extra
+from emo_listen.import_path import safe_import_path
 from emo_listen.model import EmotionModel
 from emo_listen.model_settings import file_sha256
 from emo_listen.sources.stored_file import is_stored

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -101,7 +102,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
         "--workers",
         type=in_range(int, 1, MAX_WORKERS),
         metavar="N",
-        help="threads that run the model, and simultaneous analyses (default: one for each core)",
+        help="processes that run the model, and simultaneous analyses (default: one for each core)",
     )
     limits.add_argument(
         "--idle-seconds",
@@ -140,12 +141,11 @@ def run(args: argparse.Namespace) -> int:
     for module in ("starlette", "uvicorn", "websockets"):
         import_extra("serve", module)
     from emo_listen.engine import ListenOptions
-    from emo_listen.model import EmotionModel
     from emo_listen.server.app import create_app
-    from emo_listen.server.capacity import measure_streams
-    from emo_listen.server.limits import Limits
+    from emo_listen.server.limits import SPEECH_SHARE, Limits
     from emo_listen.server.run import check_certificate, is_loopback, open_socket, run_server
     from emo_listen.server.service import Service
+    from emo_listen.server.workers import Workers
 
     token = _token(args)
     tls = None if args.tls_cert is None else (args.tls_cert, args.tls_key)
@@ -158,29 +158,26 @@ def run(args: argparse.Namespace) -> int:
                 f"other machines can reach {args.host}: set a token of 16 characters or more as "
                 f"{TOKEN_VARIABLE} or --token, or leave out --host"
             )
-        model = EmotionModel.load(args.model)
         options = ListenOptions(args.window, args.hop)
-        options.window_and_hop(model.settings)
-        workers = args.workers or usable_cores()
-        streams = args.max_streams or measure_streams(model, options, workers)
-        service = Service(
-            model,
-            options,
-            Limits(
+        with contextlib.closing(
+            Workers(args.workers or usable_cores(), args.model, options)
+        ) as workers:
+            streams = args.max_streams or max(1, int(SPEECH_SHARE * workers.measure()))
+            limits = Limits(
                 max_streams=streams,
-                max_analyses=workers,
+                max_analyses=workers.count,
                 idle_seconds=args.idle_seconds,
                 max_seconds=args.max_seconds,
                 max_upload=args.max_upload << 20,
-            ),
-        )
-        address = _address(bound.getsockname(), tls is not None)
-        _say(f"serving up to {streams} streams at {address}. Ctrl-C stops")
-        _say("clients need the token" if token else "programs of this machine need no token")
-        if not local and tls is None:
-            _say("sound and token cross the network unencrypted: add --tls-cert and --tls-key")
-        app = create_app(service, token=token, origins=args.allow_origin)
-        run_server(app, service, bound, tls=tls)
+            )
+            service = Service(workers, limits)
+            address = _address(bound.getsockname(), tls is not None)
+            _say(f"serving up to {streams} streams at {address}. Ctrl-C stops")
+            _say("clients need the token" if token else "programs of this machine need no token")
+            if not local and tls is None:
+                _say("sound and token cross the network unencrypted: add --tls-cert and --tls-key")
+            app = create_app(service, token=token, origins=args.allow_origin)
+            run_server(app, service, bound, tls=tls)
     return 0
 
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
 import signal
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -21,6 +20,7 @@ from pathlib import Path
 from emo_listen.commands.analysis import Progress, analyse_group
 from emo_listen.engine import ListenOptions
 from emo_listen.errors import OutputError
+from emo_listen.import_path import safe_import_path
 from emo_listen.model import EmotionModel
 
 STALLED_SECONDS = 600.0
@@ -151,21 +151,3 @@ def _work(
                 connection.send(progress)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # The parent was killed; the next run continues.
-
-
-@contextlib.contextmanager
-def safe_import_path() -> Iterator[None]:
-    """Keep the current folder off the import path of processes started in this block.
-
-    `multiprocessing` starts them with a command for which Python puts it first, so a file named
-    like a module, such as `signal.py`, would be run.
-    """
-    before = os.environ.get("PYTHONSAFEPATH")
-    os.environ["PYTHONSAFEPATH"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["PYTHONSAFEPATH"]
-        else:
-            os.environ["PYTHONSAFEPATH"] = before

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Send
 
-from emo_listen.audio import open_audio_file
-from emo_listen.decoding.base import Block
-from emo_listen.errors import EmoListenError
-from emo_listen.events import Event
-from emo_listen.server.audio_request import AudioRequest, query_request
+from emo_listen.server.audio_request import query_request
 from emo_listen.server.limits import PART_SECONDS, UPLOAD_SECONDS
-from emo_listen.server.refusal import Refusal, as_refusal
+from emo_listen.server.processing import Part
+from emo_listen.server.refusal import Refusal
 from emo_listen.server.service import Service
-from emo_listen.server.stream_input import open_input
-from emo_listen.server.workers import Turn
-from emo_listen.session import Session
-from emo_listen.sinks.jsonl import event_row
+from emo_listen.server.workers import TaskHandle
 
 JSON_LINES = "application/x-ndjson"
 """Type of JSON Lines; `application/jsonl` is accepted, too."""
@@ -40,29 +32,31 @@ async def analyse(request: Request, service: Service, send: Send) -> None:
         raise Refusal(
             "unsupported", "send the file itself as the body, not a form: curl --data-binary @FILE"
         )
-    with service.analysing():
-        rows = _rows(await _body(request, service.limits.max_upload), audio, service)
-        first = await anext(rows)  # Raises what is wrong from the start.
+    with service.analysing(), service.workers.task() as task:
+        body = await _body(request, service.limits.max_upload)
+        await task.open(audio)
+        parts = _parts(body, task, service)
+        first = await anext(parts)  # Raises what is wrong from the start.
         accept = request.headers.get("accept", "")
         response: Response
         if JSON_LINES in accept or "application/jsonl" in accept:
-            response = StreamingResponse(_lines(first, rows), media_type=JSON_LINES)
+            response = StreamingResponse(_lines(first, parts), media_type=JSON_LINES)
         else:
-            response = await _document(first, rows, request)
+            response = await _document(first, parts, request)
         await response(request.scope, request.receive, send)
 
 
-async def _document(
-    first: list[dict[str, Any]], rows: AsyncIterator[list[dict[str, Any]]], request: Request
-) -> Response:
+async def _document(first: Part, parts: AsyncIterator[Part], request: Request) -> Response:
     """Return all events as one JSON object."""
-    events = list(first)
-    async for more in rows:
+    events = list(first.events)
+    seconds = first.seconds
+    async for part in parts:
         if await request.is_disconnected():
             raise ClientDisconnect
-        events += more
-    end = events.pop()
-    return JSONResponse({"type": "analysis", "seconds": end["seconds"], "events": events})
+        events += part.events
+        seconds = part.seconds
+    text = f'{{"type": "analysis", "seconds": {seconds}, "events": [{", ".join(events)}]}}'
+    return Response(text, media_type="application/json")
 
 
 async def _body(request: Request, limit: int) -> bytes:
@@ -87,71 +81,50 @@ async def _body(request: Request, limit: int) -> bytes:
     return bytes(data)
 
 
-async def _lines(
-    first: list[dict[str, Any]], rows: AsyncIterator[list[dict[str, Any]]]
-) -> AsyncGenerator[str, None]:
-    """Yield rows as JSON Lines."""
-    yield _text(first)
+async def _lines(first: Part, parts: AsyncIterator[Part]) -> AsyncGenerator[str, None]:
+    """Yield events as JSON Lines, and how it ended."""
+    seconds = first.seconds
+    yield _text(first.events)
     try:
-        async for some in rows:
-            yield _text(some)
+        async for part in parts:
+            seconds = part.seconds
+            if part.events:
+                yield _text(part.events)
     except Refusal as refusal:
-        yield _text([refusal.row()])
+        yield _text([json.dumps(refusal.row())])
+    else:
+        yield _text([json.dumps({"type": "end", "seconds": seconds})])
 
 
-def _text(rows: list[dict[str, Any]]) -> str:
-    return "".join(json.dumps(row) + "\n" for row in rows)
+def _text(rows: Iterable[str]) -> str:
+    return "".join(f"{row}\n" for row in rows)
 
 
-async def _rows(
-    body: bytes, audio: AudioRequest, service: Service
-) -> AsyncGenerator[list[dict[str, Any]], None]:
-    """Yield the events of a recording in the order of time; the last row is its end.
+async def _parts(body: bytes, task: TaskHandle, service: Service) -> AsyncGenerator[Part, None]:
+    """Yield what comes of a recording, part by part.
 
     Raises:
         Refusal: The recording cannot be read, or only up to here.
     """
-    session = Session(service.model, audio.options(service.options))
-    parts = _parts(body, audio, session)
-    turn = Turn()
-    metrics = service.metrics
-    metrics.analyses_total += 1
+    service.metrics.analyses_total += 1
+    part = await task.do(PART_SECONDS, "push", body)
     while True:
-        windows, before = session.windows, session.seconds
-        try:
-            events = await service.work(turn.next(PART_SECONDS), next, parts, None)
-        except EmoListenError as error:
-            raise as_refusal(error) from error
-        metrics.windows += session.windows - windows
-        metrics.audio_seconds += session.seconds - before
-        if events is None:
-            break
-        if session.seconds > service.limits.max_seconds:
+        service.metrics.count(part)
+        if part.events or part.problem is None:
+            yield part
+        if part.problem is not None:
+            raise Refusal(*part.problem)
+        if part.seconds > service.limits.max_seconds:
             raise Refusal(
                 "time_limit",
                 f"the recording is longer than {service.limits.max_seconds:g} s: send it in "
                 "parts, or raise --max-seconds",
             )
-        metrics.events += len(events)
-        if events:
-            yield [event_row(event) for event in events]
-    yield [{"type": "end", "seconds": session.seconds}]
-
-
-def _parts(body: bytes, audio: AudioRequest, session: Session) -> Iterator[list[Event]]:
-    """Yield the events of one part after the other; run in workers."""
-    if audio.format == "file":
-        with open_audio_file(io.BytesIO(body), "recording") as file:
-            yield from _pushed(file.blocks(), file.sampling_rate, session)
-    else:
-        pcm = open_input(audio)
-        yield from _pushed(pcm.push(body), pcm.sampling_rate, session)
-        yield from _pushed(pcm.finish(), pcm.sampling_rate, session)
-    yield session.finish()
-
-
-def _pushed(blocks: Iterator[Block], sampling_rate: int, session: Session) -> Iterator[list[Event]]:
-    length = max(1, int(PART_SECONDS * sampling_rate))
-    for block in blocks:
-        for start in range(0, len(block), length):
-            yield session.push(block[start : start + length], sampling_rate)
+        if not part.more:
+            break
+        part = await task.do(PART_SECONDS, "go_on")
+    part = await task.do(PART_SECONDS, "finish")
+    service.metrics.count(part)
+    yield part
+    if part.problem is not None:
+        raise Refusal(*part.problem)

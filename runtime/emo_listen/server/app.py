@@ -17,7 +17,6 @@ from emo_listen.server.analysis import analyse
 from emo_listen.server.documents import asyncapi, openapi
 from emo_listen.server.guard import Guard
 from emo_listen.server.metrics import CONTENT_TYPE
-from emo_listen.server.models import model_row
 from emo_listen.server.refusal import Refusal
 from emo_listen.server.service import Service
 from emo_listen.server.stream import serve_stream
@@ -55,7 +54,7 @@ def create_app(
         await serve_stream(socket, service)
 
     def models(_request: Request) -> Response:
-        return JSONResponse({"models": [model_row(service)]})
+        return JSONResponse({"models": [service.workers.model_row]})
 
     def health(_request: Request) -> Response:
         if service.stopping:

@@ -1,6 +1,7 @@
 """uvicorn's connections, bounded in number, time and what a client leaves unread.
 
-A client that never completes a request, does not read, or floods costs its own connection only.
+A client that never completes a request, does not read, or floods costs its own connection only. If
+there are too many connections, the one is ended that has waited longest for a request.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ def connection_classes(
     limits: Limits, metrics: Metrics
 ) -> tuple[type[H11Protocol], type[WebSocketsSansIOProtocol]]:
     """Return the classes of HTTP and WebSocket connections for `uvicorn.Config`."""
+    waiting: dict[HttpConnection, None] = {}  # In the order in which they came.
 
     class HttpConnection(H11Protocol):
         """A connection that must send whole requests in time."""
@@ -42,22 +44,29 @@ def connection_classes(
             super().connection_made(transport)
             if len(self.connections) > limits.max_connections:
                 metrics.refused["busy"] += 1
-                transport.abort()
-                return
+                oldest = next(iter(waiting), self)
+                oldest.transport.abort()
+                if oldest is self:
+                    return
             self._await_header()
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
             if self.conn.their_state is h11.IDLE:
                 self._await_header()
-            elif self._header_timer is not None:
-                self._header_timer.cancel()
-                self._header_timer = None
+            else:
+                self._stop_waiting()
 
         def _await_header(self) -> None:
             """End the connection unless the rest of a request's header comes in time."""
             if self._header_timer is None:
                 self._header_timer = self.loop.call_later(REQUEST_SECONDS, self.transport.abort)
+                waiting[self] = None
+
+        def _stop_waiting(self) -> None:
+            _cancel(self._header_timer)
+            self._header_timer = None
+            waiting.pop(self, None)
 
         def pause_writing(self) -> None:
             super().pause_writing()
@@ -69,7 +78,7 @@ def connection_classes(
 
         def connection_lost(self, exc: Exception | None) -> None:
             super().connection_lost(exc)
-            _cancel(self._header_timer)
+            self._stop_waiting()
             _cancel(self._stall_timer)
 
     class StreamConnection(WebSocketsSansIOProtocol):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SPEECH_SHARE = 0.75
+"""Share of the measured speed that streams may use. The rest is for the network and for bursts."""
+
 MAX_MESSAGE = 1 << 20
 """Largest WebSocket message, in bytes: 32 s of 16-bit mono at 16 kHz."""
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from emo_listen.server.processing import Part
 
 LATENCY_BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 """Upper limits of the latency histogram, in seconds."""
@@ -34,10 +38,16 @@ class Metrics:
         self._latencies = [0] * (len(LATENCY_BUCKETS) + 1)
         self._latency_sum = 0.0
 
-    def observe_latency(self, seconds: float) -> None:
-        """Count a label that was sent `seconds` after its audio came."""
-        self._latencies[bisect_left(LATENCY_BUCKETS, seconds)] += 1
-        self._latency_sum += seconds
+    def count(self, part: Part) -> None:
+        """Count what came of a part of audio."""
+        self.windows += part.windows
+        self.audio_seconds += part.new_seconds
+        self.events += len(part.events)
+
+    def observe_latency(self, seconds: float, labels: int) -> None:
+        """Count labels that were sent `seconds` after their audio came."""
+        self._latencies[bisect_left(LATENCY_BUCKETS, seconds)] += labels
+        self._latency_sum += labels * seconds
 
     def text(self, gauges: Iterable[tuple[str, str, float]], busy_seconds: float) -> str:
         """Return all metrics.

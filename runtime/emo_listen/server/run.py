@@ -123,7 +123,4 @@ def run_server(
         ssl_certfile=None if tls is None else tls[0],
         ssl_keyfile=None if tls is None else tls[1],
     )
-    try:
-        Server(config, service).run(sockets=[bound])
-    finally:
-        service.workers.close()
+    Server(config, service).run(sockets=[bound])

@@ -1,20 +1,15 @@
-"""What all connections share: the model, the workers, the limits and the counters."""
+"""What all connections share: the workers, the limits and the counters."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, Protocol, TypeVar
+from collections.abc import Iterator
+from typing import Protocol
 
-from emo_listen.engine import ListenOptions
-from emo_listen.model import EmotionModel
 from emo_listen.server.limits import Limits
 from emo_listen.server.metrics import Metrics
 from emo_listen.server.refusal import Refusal
 from emo_listen.server.workers import Workers
-
-T = TypeVar("T")
 
 RETRY = "try again later, or raise"
 
@@ -36,20 +31,16 @@ class Service:
     """The state of a running server. Used only in the event loop's thread.
 
     Attributes:
-        model: The model of all streams.
-        options: Window and hop of all streams.
+        workers: The processes that run the model.
         limits: What clients may cost.
-        workers: The threads that run the model.
         metrics: The counters.
         stopping: Whether the server is about to stop.
     """
 
-    def __init__(self, model: EmotionModel, options: ListenOptions, limits: Limits) -> None:
-        """Serve `model`; `max_analyses` of the limits is also the number of threads."""
-        self.model = model
-        self.options = options
+    def __init__(self, workers: Workers, limits: Limits) -> None:
+        """Serve with `workers`, within `limits`."""
+        self.workers = workers
         self.limits = limits
-        self.workers = Workers(limits.max_analyses)
         self.metrics = Metrics()
         self.stopping = False
         self._streams: set[OpenStream] = set()
@@ -105,11 +96,6 @@ class Service:
         finally:
             self._analyses -= 1
 
-    async def work(self, due: float, function: Callable[..., T], *args: Any) -> T:
-        """Run a function in a worker thread; `due` in seconds of `time.monotonic`."""
-        result: Awaitable[T] = asyncio.wrap_future(self.workers.submit(due, function, *args))
-        return await result
-
     def stop(self) -> None:
         """Admit nothing more, and let open streams finish."""
         self.stopping = True
@@ -130,7 +116,7 @@ class Service:
                 ("streams_limit", "Streams that are admitted.", self.limits.max_streams),
                 ("analyses", "Recordings being analysed.", self._analyses),
                 ("lag_seconds", "Audio waiting, of the stream with most.", max(lags, default=0)),
-                ("workers", "Threads that run the model.", self.workers.count),
+                ("workers", "Processes that run the model.", self.workers.count),
             ],
             self.workers.busy_seconds,
         )

@@ -6,14 +6,10 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from emo_listen.decoding.base import Block
-from emo_listen.errors import EmoListenError
-from emo_listen.events import Event, LabelEvent
 from emo_listen.server.audio_request import AudioRequest, stream_request
 from emo_listen.server.guard import SUBPROTOCOL
 from emo_listen.server.inbox import Inbox
@@ -24,13 +20,11 @@ from emo_listen.server.limits import (
     REQUEST_SECONDS,
     MessageRate,
 )
-from emo_listen.server.models import model_row
-from emo_listen.server.refusal import Refusal, as_refusal
+from emo_listen.server.processing import Part
+from emo_listen.server.refusal import Refusal
 from emo_listen.server.service import Service
-from emo_listen.server.stream_input import open_input
-from emo_listen.server.workers import Turn
-from emo_listen.session import Session
-from emo_listen.sinks.jsonl import event_row
+from emo_listen.server.stream_input import bytes_per_second
+from emo_listen.server.workers import TaskHandle
 
 
 async def serve_stream(socket: WebSocket, service: Service) -> None:
@@ -38,9 +32,12 @@ async def serve_stream(socket: WebSocket, service: Service) -> None:
     await socket.accept(SUBPROTOCOL if SUBPROTOCOL in socket.scope["subprotocols"] else None)
     try:
         with service.admitted():
-            stream = Stream(socket, service, await _first_message(socket))
-            with service.running(stream):
-                await stream.run()
+            request = await _first_message(socket)
+            with service.workers.task() as task:
+                await task.open(request)
+                stream = Stream(socket, service, task, bytes_per_second(request))
+                with service.running(stream):
+                    await stream.run()
     except Refusal as refusal:
         service.metrics.refused[refusal.code] += 1
         with contextlib.suppress(WebSocketDisconnect):
@@ -83,28 +80,20 @@ async def _send(socket: WebSocket, row: dict[str, Any]) -> None:
 class Stream:
     """One admitted stream."""
 
-    def __init__(self, socket: WebSocket, service: Service, request: AudioRequest) -> None:
-        """Prepare for audio.
-
-        Raises:
-            Refusal: The request cannot be served.
-        """
+    def __init__(self, socket: WebSocket, service: Service, task: TaskHandle, rate: int) -> None:
+        """Prepare for audio of `rate` bytes a second, which `task` processes."""
         self._socket = socket
         self._service = service
-        self._input = open_input(request)
-        self._session = Session(service.model, request.options(service.options))
-        rate = self._input.bytes_per_second
+        self._task = task
+        self._rate = rate
         self._inbox = Inbox(min(round(BACKLOG_SECONDS * rate), BACKLOG_BYTES))
-        self._part = max(1, round(PART_SECONDS * rate))
-        self._turn = Turn()
-        self._pieces: Iterator[Block] = iter(())
-        self._events: list[Event] = []
         self._problem: Refusal | None = None
+        self._seconds = 0.0
 
     @property
     def lag(self) -> float:
         """Audio that was received and is not processed yet, in seconds."""
-        return self._inbox.size / self._input.bytes_per_second
+        return self._inbox.size / self._rate
 
     def stop(self) -> None:
         """Finish, since the server stops."""
@@ -121,7 +110,7 @@ class Stream:
             self._socket,
             {
                 "type": "ready",
-                **model_row(self._service),
+                **self._service.workers.model_row,
                 "idle_seconds": limits.idle_seconds,
                 "max_seconds": limits.max_seconds,
             },
@@ -135,7 +124,6 @@ class Stream:
         finally:
             timer.cancel()
             receiver.cancel()
-            self._input.close()
 
     def _end(self, problem: Refusal | None) -> None:
         """Process what was received, and no more; `problem` is why, unless the client asked."""
@@ -178,63 +166,54 @@ class Stream:
             self._inbox.end()
 
     async def _process_all(self, receiver: asyncio.Task[None]) -> None:
-        last = False
-        while not last:
-            data, came = await self._inbox.take(self._part)
-            if receiver.done() and not receiver.cancelled() and receiver.exception() is not None:
+        most = max(1, round(PART_SECONDS * self._rate))
+        while True:
+            data, came = await self._inbox.take(most)
+            if receiver.done() and receiver.exception() is not None:
                 receiver.result()
-            last = not data
+            if not data:
+                break
             try:
-                self._pieces = self._input.finish() if last else self._input.push(data)
-                await self._process(len(data) / self._input.bytes_per_second, came)
+                await self._process(data, came)
             except Refusal as refusal:
                 self._end(refusal)
-                last = True
-        finish = self._service.work(self._turn.next(0), self._session.finish)
-        await self._send_events(await finish, None)
+                break
+        try:
+            await self._take(await self._task.do(0.0, "finish"), None)
+        except Refusal as refusal:
+            self._end(refusal)
         await self._close()
 
-    async def _process(self, seconds: float, came: float) -> None:
-        """Process `self._pieces`, of about `seconds`, which came at `came`.
+    async def _process(self, data: bytes, came: float) -> None:
+        """Process bytes that came at `came`, in parts.
 
         Raises:
             Refusal: They cannot be processed; what could be is.
         """
-        metrics, session = self._service.metrics, self._session
-        more = True
-        problem: EmoListenError | None = None
-        while more:
-            windows, before = session.windows, session.seconds
-            try:
-                more = await self._service.work(self._turn.next(seconds), self._work)
-            except EmoListenError as error:
-                problem, more = error, False
-            metrics.windows += session.windows - windows
-            metrics.audio_seconds += session.seconds - before
-            events, self._events = self._events, []
-            await self._send_events(events, came)
-            if session.seconds > self._service.limits.max_seconds:
-                raise self._too_long()
-        if problem is not None:
-            raise as_refusal(problem)
+        seconds = len(data) / self._rate
+        part = await self._task.do(seconds, "push", data)
+        await self._take(part, came)
+        while part.more:
+            part = await self._task.do(seconds, "go_on")
+            await self._take(part, came)
 
-    def _work(self) -> bool:
-        """Decode and process a part, in a worker; return whether there is more."""
-        count = 0
-        for block in self._pieces:
-            self._events += self._session.push(block, self._input.sampling_rate)
-            count += len(block)
-            if count > PART_SECONDS * self._input.sampling_rate:
-                return True
-        return False
+    async def _take(self, part: Part, came: float | None) -> None:
+        """Send the events of audio that came at `came`, if it did just now.
 
-    async def _send_events(self, events: Iterable[Event], came: float | None) -> None:
+        Raises:
+            Refusal: No more can be processed.
+        """
         metrics = self._service.metrics
-        for event in events:
-            await _send(self._socket, event_row(event))
-            metrics.events += 1
-            if came is not None and isinstance(event, LabelEvent):
-                metrics.observe_latency(time.monotonic() - came)
+        metrics.count(part)
+        for event in part.events:
+            await self._socket.send_text(event)
+        if came is not None and part.labels:
+            metrics.observe_latency(time.monotonic() - came, part.labels)
+        self._seconds = max(part.seconds, self._seconds)
+        if part.problem is not None:
+            raise Refusal(*part.problem)
+        if part.seconds > self._service.limits.max_seconds:
+            raise self._too_long()
 
     async def _close(self) -> None:
         problem = self._problem
@@ -243,7 +222,7 @@ class Stream:
             await _send(self._socket, problem.row())
             if problem.code == "flood":
                 return  # The connection then ends without reading on, as a handshake would.
-        await _send(self._socket, {"type": "end", "seconds": self._session.seconds})
+        await _send(self._socket, {"type": "end", "seconds": self._seconds})
         await self._socket.close(1000 if problem is None else problem.close_code)
 
 

@@ -23,9 +23,6 @@ class StreamInput(Protocol):
     sampling_rate: int
     """In Hz."""
 
-    bytes_per_second: int
-    """Bytes of a second of audio."""
-
     def push(self, data: bytes) -> Iterator[Block]:
         """Take bytes; yield blocks, float32 (n_samples, n_channels), of `PART_SECONDS` at most.
 
@@ -45,6 +42,14 @@ class StreamInput(Protocol):
     def close(self) -> None:
         """Free what decoding holds."""
         ...
+
+
+def bytes_per_second(request: AudioRequest) -> int:
+    """Return the bytes of a second of audio."""
+    for form in PCM_FORMATS:
+        if form == request.format:
+            return SAMPLE_BYTES[form] * request.channels * request.sampling_rate
+    return OPUS_BYTES_PER_SECOND
 
 
 def open_input(request: AudioRequest) -> StreamInput:
@@ -68,7 +73,6 @@ class PcmInput:
         self._form = form
         self._channels = channels
         self._frame = SAMPLE_BYTES[form] * channels
-        self.bytes_per_second = self._frame * sampling_rate
         self._rest = b""
 
     def push(self, data: bytes) -> Iterator[Block]:
@@ -97,7 +101,6 @@ class OpusInput:
     """Opus in Ogg or WebM."""
 
     sampling_rate = OPUS_RATE
-    bytes_per_second = OPUS_BYTES_PER_SECOND
 
     def __init__(self) -> None:
         """Open a decoder.

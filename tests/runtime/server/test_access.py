@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -158,14 +159,17 @@ def test_capacity_is_measured_and_nothing_is_logged_of_clients(sample_file: Path
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_finishes_open_segments(sample_file: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize("send", [os.kill, os.killpg])
+def test_a_signal_finishes_open_segments(
+    sample_file: Path, send: Callable[[int, int], None], number: signal.Signals
+) -> None:
     with running_server(*FAST_START) as server, server.stream({}) as connection:
         send_in_blocks(connection, pcm16(load_audio(sample_file, 16_000)[:24_000]), 3200)
         assert [json.loads(connection.recv(timeout=60))["type"] for _ in range(2)] == [
             "ready",
             "provisional",
         ]
-        server.process.send_signal(number)
+        send(server.process.pid, number)  # As a terminal, or systemd, does to the whole group.
         segment, error, end = received(connection)
         assert (segment["type"], error["code"]) == ("segment", "stopping")
         assert end == {"type": "end", "seconds": 1.5}

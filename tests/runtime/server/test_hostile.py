@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -128,4 +130,39 @@ def test_garbage_within_a_websocket_costs_its_own_connection(
         connection.socket.sendall(b"\xff" * 1000)
         with pytest.raises(ConnectionClosedError):
             connection.recv(timeout=60)
+    still_serves(server, speech)
+
+
+def test_half_open_connections_do_not_keep_others_out(server: Running, speech: bytes) -> None:
+    with ExitStack() as stack:
+        for number in range(250):
+            raw = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            if number % 2:
+                raw.sendall(b"GET /healthz HTTP/1.1\r\nHost")
+        still_serves(server, speech)
+
+
+def test_a_client_that_reads_nothing_is_held_back(server: Running, speech: bytes) -> None:
+    slow = socket.socket()
+    slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    slow.connect(("127.0.0.1", server.port))
+    options = {"emit": "all", "status": True}
+    with server.stream(options, sock=slow, max_queue=1, close_timeout=1) as stuck:
+        stuck.send(speech)
+        still_serves(server, speech)
+
+
+def test_a_worker_that_crashes_is_started_again(server: Running, speech: bytes) -> None:
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
+    if not children.exists():
+        pytest.skip("needs /proc/PID/task/PID/children")
+    with server.stream({}) as connection:
+        assert json.loads(connection.recv(timeout=60))["type"] == "ready"
+        for child in children.read_text().split():
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                os.kill(int(child), signal.SIGKILL)
+        send_in_blocks(connection, speech, 3200)
+        connection.send(END)
+        *_, error, end = received(connection)
+    assert (error["code"], end["type"]) == ("internal", "end")
     still_serves(server, speech)
