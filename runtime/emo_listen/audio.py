@@ -97,12 +97,31 @@ def mixed_down(blocks: Iterable[Block], sampling_rate: int) -> Iterator[NDArray[
         raise damage
 
 
+def resampled_channels(
+    blocks: Iterable[Block], source_rate: int, target_rate: int
+) -> Iterator[Block]:
+    """Resample each channel of blocks, float32 (n_samples, n_channels), between rates in Hz."""
+    resamplers: list[Resampler] = []
+    for block in blocks:
+        resamplers = resamplers or [
+            Resampler(source_rate, target_rate) for _ in range(block.shape[1])
+        ]
+        frames = [
+            list(each.push(channel)) for each, channel in zip(resamplers, block.T, strict=True)
+        ]
+        for frame in zip(*frames, strict=True):
+            yield np.column_stack(frame)
+    if resamplers:
+        yield np.column_stack([resampler.finish() for resampler in resamplers])
+
+
 class AudioReader:
     """An open audio file, decoded once from start to end.
 
     Attributes:
         sampling_rate: Sampling rate, in Hz.
         duration: Duration by the header, in seconds; None if it has none.
+        channels: Number of channels.
     """
 
     def __init__(self, source: Path | BinaryIO, name: str) -> None:
@@ -114,6 +133,7 @@ class AudioReader:
         self._channels = 0
         self.sampling_rate = self._decoder.sampling_rate
         self.duration = self._decoder.duration
+        self.channels = self._decoder.channels
 
     def __enter__(self) -> AudioReader:
         return self

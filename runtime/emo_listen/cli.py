@@ -93,11 +93,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="samples of raw PCM: 16-bit, 32-bit or float, little-endian (default: %(default)s)",
     )
     sound.add_argument(
-        "--channels",
+        "--pcm-channels",
         type=in_range(int, 1, MAX_CHANNELS),
-        default=1,
         metavar="N",
-        help="channels of raw PCM, mixed to one (default: %(default)s)",
+        help="number of channels of raw PCM (default: 1)",
     )
     model = parser.add_argument_group("model")
     add_listen_options(model)
@@ -117,6 +116,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     if args.named and args.device is not None:
         parser.error("give DEVICE or --device DEVICE, not both")
     args.device = args.named[0] if args.named else args.device or "mic"
+    if args.device == "-" and args.pcm_channels is None and len(args.channels) == 1:
+        # The meaning of `--channels N` in earlier versions.
+        args.pcm_channels, args.channels = args.channels[0], "mix"
+    args.pcm_channels = args.pcm_channels or 1
     return args
 
 
@@ -135,6 +138,7 @@ def run(args: argparse.Namespace) -> int:
         args.device,
         sampling_rate=args.rate,
         pcm_format=args.pcm_format,
+        pcm_channels=args.pcm_channels,
         channels=args.channels,
     )
     any_label = False

@@ -18,7 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_listen.baselines.references import BaselineChoice, open_reference
+from emo_listen.baselines.references import (
+    BaselineChoice,
+    ChannelBaselines,
+    channel_baseline,
+    open_reference,
+)
 from emo_listen.errors import AudioInputError
 from emo_listen.events import (
     Emit,
@@ -34,6 +39,7 @@ from emo_listen.model_settings import UNCERTAIN, ModelSettings, check_window_and
 from emo_listen.resampled_vad import ResampledDetector
 from emo_listen.smoothing import MIN_LEAD, Smoother, softmax
 from emo_listen.sound.background import VAD_RATE
+from emo_listen.sound.channel_choice import ChannelChoice
 from emo_listen.sources.base import GapReason
 from emo_listen.vad import SpeechDetector, SpeechEnd, SpeechStart
 
@@ -81,11 +87,14 @@ class ListenOptions:
     emit: Emit = "segments"
     """Which events with labels to emit."""
 
-    baseline: BaselineChoice = "auto"
+    baseline: BaselineChoice | ChannelBaselines = "auto"
     """What the voice is judged relative to."""
 
     status: bool = False
     """Whether to add a status event every 0.1 seconds."""
+
+    channels: ChannelChoice = "mix"
+    """Which channels to listen to: all mixed to one, or some or all of them, each alone."""
 
     def window_and_hop(self, settings: ModelSettings) -> tuple[float, float]:
         """Return window and hop in seconds, with a model's `settings` for those not given.
@@ -124,7 +133,7 @@ class Engine:
 
         Args:
             model: The model, whose sampling rate the samples have.
-            options: How to listen; all but `status` is used.
+            options: How to listen; all but `status` and `channels` is used.
 
         Raises:
             BaselineError: `baseline` cannot be used with this model.
@@ -140,7 +149,7 @@ class Engine:
         first = FIRST_WINDOW if options.vad else FIRST_WINDOW_WITHOUT_VAD
         self._first_window = min(self._window, round(first * self._rate))
         self._emit = options.emit
-        self._reference = open_reference(model, options.baseline)
+        self._reference = open_reference(model, channel_baseline(options.baseline, None))
         self._detector: SpeechDetector | None = None
         if options.vad and self._rate == VAD_RATE:
             self._detector = SpeechDetector()

@@ -1,7 +1,7 @@
 """Events of a stream, one frozen dataclass for each kind.
 
-`dataclasses.asdict(event)` is the event's JSON; `type` is its kind. Times are seconds of stream
-time, counted in samples. Lost audio takes no stream time.
+`dataclasses.asdict(event)`, without a `channel` of None, is the event's JSON; `type` is its kind.
+Times are seconds of stream time, counted in samples. Lost audio takes no stream time.
 """
 
 from __future__ import annotations
@@ -11,7 +11,16 @@ from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelEvent:
+class StreamEvent:
+    """Base of all events."""
+
+    channel: int | None = None
+    """Channel that the event belongs to, from 1, if channels are listened to separately; None for
+    the mix, and for gaps of the whole stream. It is not part of the JSON if None."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelEvent(StreamEvent):
     """The emotion in a stretch of audio; base of all events with a label."""
 
     start: float
@@ -59,7 +68,7 @@ class SegmentEvent(LabelEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GapEvent:
+class GapEvent(StreamEvent):
     """Audio was lost here. It takes no stream time: the audio on both sides is joined."""
 
     type: Literal["gap"] = field(default="gap", init=False)
@@ -77,7 +86,7 @@ class GapEvent:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WarningEvent:
+class WarningEvent(StreamEvent):
     """The input has been silent or clipped for long: labels will be missing or unreliable."""
 
     type: Literal["warning"] = field(default="warning", init=False)
@@ -95,7 +104,7 @@ class WarningEvent:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StatusEvent:
+class StatusEvent(StreamEvent):
     """State of the stream, ten times a second; for displays, only on request."""
 
     type: Literal["status"] = field(default="status", init=False)

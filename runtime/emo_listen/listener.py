@@ -9,12 +9,13 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-from emo_listen.baselines.references import BaselineChoice
+from emo_listen.baselines.references import BaselineChoice, ChannelBaselines
 from emo_listen.engine import ListenOptions
 from emo_listen.errors import AudioInputError, ListenerError
 from emo_listen.events import Emit, Event
 from emo_listen.model import MIN_SECONDS, EmotionModel
 from emo_listen.session import Session
+from emo_listen.sound.channel_choice import ChannelChoice
 from emo_listen.sources.base import Gap, Source
 from emo_listen.sources.blocks import check_source
 from emo_listen.sources.open import open_source
@@ -51,13 +52,14 @@ class Listener:
         vad: bool = True,
         emit: Emit = "segments",
         status: bool = False,
-        baseline: BaselineChoice = "auto",
+        baseline: BaselineChoice | ChannelBaselines = "auto",
+        channels: ChannelChoice = "mix",
     ) -> None:
         """Load the model and open the source; arguments and errors are those of `listen`."""
-        options = ListenOptions(window, hop, vad, emit, baseline, status)
+        options = ListenOptions(window, hop, vad, emit, baseline, status, channels)
         self._session = Session(model, options)
         if isinstance(device, str | int | Path):
-            device = open_source(device, sampling_rate=sampling_rate)
+            device = open_source(device, sampling_rate=sampling_rate, channels=channels)
         check_source(device)
         self.model = self._session.model
         self.source = device
@@ -185,7 +187,8 @@ def listen(
     vad: bool = True,
     emit: Emit = "segments",
     status: bool = False,
-    baseline: BaselineChoice = "auto",
+    baseline: BaselineChoice | ChannelBaselines = "auto",
+    channels: ChannelChoice = "mix",
 ) -> Iterator[Event]:
     """Listen to a device, file, pipe or `Source`, and yield events as soon as they are known.
 
@@ -206,6 +209,8 @@ def listen(
         baseline: What the voice is judged relative to: `auto`, a running estimate of the current
             speaker's baseline; `off`, the population's baseline; a `Baseline`, or its path. With a
             model that has no baseline, `auto` and `off` are the same.
+        channels: `mix` for all channels mixed to one; `separate` for each channel alone; or
+            numbers of channels, from 1, for each of these alone: events then have a `channel`.
 
     Returns:
         Events of `emo_listen.events`. Gaps and warnings are always included.
@@ -214,8 +219,8 @@ def listen(
         BaselineError: The baseline is missing, damaged or of another model, or the model has no
             baseline.
         AudioFileError: The file is missing, damaged, or not audio.
-        AudioInputError: `window` or `hop` is out of range, the source is invalid, or the audio is
-            shorter than 0.1 s.
+        AudioInputError: `window`, `hop` or `channels` is out of range, the source is invalid or
+            lacks a channel, or the audio is shorter than 0.1 s.
         DeviceError: The device is missing, ambiguous, or does not respond.
         ModelError: The model cannot be loaded or run.
     """
@@ -230,5 +235,6 @@ def listen(
             emit=emit,
             status=status,
             baseline=baseline,
+            channels=channels,
         )
     )

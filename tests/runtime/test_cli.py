@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import os
@@ -26,6 +25,7 @@ from emo_listen.audio import load_audio
 from emo_listen.cli import main, parse_args
 from emo_listen.model import BUNDLED_MODEL
 from emo_listen.model_settings import ModelSettings
+from emo_listen.sinks.jsonl import event_row
 
 COMMAND = [sys.executable, "-m", "emo_listen.cli"]
 WINDOWS = ["--emit", "windows", "--no-vad"]
@@ -71,7 +71,7 @@ def test_a_pipe_gets_json_lines(bundled_model: EmotionModel, sample_file: Path) 
     result = run("--device", sample_file)
     assert (result.returncode, result.stderr) == (0, "")
     lines = [json.loads(line) for line in result.stdout.splitlines()]
-    assert lines == [dataclasses.asdict(e) for e in listen(sample_file, model=bundled_model)]
+    assert lines == [event_row(e) for e in listen(sample_file, model=bundled_model)]
     assert {line["type"] for line in lines} == {"provisional", "segment"}
     fields = ["type", "start", "end", "label", "confidence", "scores", "baseline_seconds"]
     assert list(lines[0]) == fields

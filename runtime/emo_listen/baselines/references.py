@@ -83,6 +83,22 @@ class RunningReference:
         self._estimate.update(output.logits, seconds)
 
 
+@runtime_checkable
+class ChannelBaselines(Protocol):
+    """A baseline for each channel that is listened to separately."""
+
+    def of_channel(self, channel: int | None) -> BaselineChoice:
+        """Return the baseline of a channel, from 1; of the mix if None."""
+        ...
+
+
+def channel_baseline(
+    choice: BaselineChoice | ChannelBaselines, channel: int | None
+) -> BaselineChoice:
+    """Return the baseline of a channel, from 1, or of the mix."""
+    return choice.of_channel(channel) if isinstance(choice, ChannelBaselines) else choice
+
+
 def open_reference(model: EmotionModel, choice: BaselineChoice) -> Reference:
     """Return the reference for a stream; `auto` is `off` if the model does not support baselines.
 

@@ -37,7 +37,7 @@ from emo_listen.model import EmotionModel
 from emo_listen.model_settings import file_sha256
 from emo_listen.sinks.audformat import check_audformat_folder, write_audformat
 from emo_listen.sinks.base import require_parent_folder
-from emo_listen.sinks.csv_rows import LEADING_COLUMNS
+from emo_listen.sinks.csv_rows import leading_columns
 from emo_listen.sources.stored_file import is_stored, stored_state
 
 MAX_JOBS = 4096
@@ -154,7 +154,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"Deleted files removed from the results: {deleted}", file=sys.stderr)
     journal.finish()
     if form == "csv":
-        _write_csv(output, journal, model.labels)
+        _write_csv(output, journal, model.labels, separate=options.channels != "mix")
     elif form == "audformat":
         write_audformat(output, _label_rows(journal), labels=model.labels, model=model.name)
     print(f"Results written to {output}", file=sys.stderr)
@@ -299,6 +299,9 @@ def _header(
         "vad": options.vad,
         "emit": options.emit,
         "baseline": baseline,
+        "channels": options.channels
+        if isinstance(options.channels, str)
+        else list(options.channels),
         "group_by": args.group_by,
     }
 
@@ -326,19 +329,20 @@ def _journal_path(output: Path) -> Path:
     return output.with_name(output.name + ".journal")
 
 
-def _write_csv(output: Path, journal: Journal, labels: list[str]) -> None:
+def _write_csv(output: Path, journal: Journal, labels: list[str], *, separate: bool) -> None:
     """Write the labels and errors of a journal as CSV, replacing the file atomically."""
+    columns = leading_columns(separate)
     temporary = output.with_name(output.name + ".tmp")
     with temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["file", *LEADING_COLUMNS, *labels, "error"])
+        writer.writerow(["file", *columns, *labels, "error"])
         for row in journal.rows():
             if row["type"] == "error":
-                blanks = [""] * (len(LEADING_COLUMNS) + len(labels))
+                blanks = [""] * (len(columns) + len(labels))
                 writer.writerow([row["file"], *blanks, row["error"]])
             elif row["type"] in ("segment", "window"):
                 scores = [row["scores"][label] for label in labels]
-                leading = [row[column] for column in LEADING_COLUMNS]
+                leading = [row[column] for column in columns]
                 writer.writerow([row["file"], *leading, *scores, ""])
     temporary.replace(output)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from emo_listen.baselines.two_passes import FirstPass, SecondPass, voice_reference
+from emo_listen.baselines.two_passes import ChannelVoices, FirstPasses, SecondPass
 from emo_listen.engine import ListenOptions
 from emo_listen.errors import EmoListenError, StorageError
 from emo_listen.events import Event, ProvisionalEvent, StatusEvent
@@ -73,7 +73,7 @@ def analyse_group(
     passes = {}
     for file in files:
         yield Progress(file, 0.0)
-        passes[file] = FirstPass(model)
+        passes[file] = FirstPasses(model)
         # The second pass reports the error, unless it might go further than the first.
         with contextlib.suppress(EmoListenError, MemoryError):
             first_pass = replace(options, baseline=passes[file])
@@ -84,7 +84,7 @@ def analyse_group(
             except StorageError as error:
                 del passes[file]
                 yield Progress(file, 0.0, done=True, error=str(error))
-    second_pass = replace(options, baseline=voice_reference(model, passes.values()))
+    second_pass = replace(options, baseline=ChannelVoices(model, passes.values()))
     for file, recording in passes.items():
         yield from _analyse(file, SecondPass(model, recording), second_pass, folder)
 
@@ -126,7 +126,7 @@ def _listen(
 ) -> Iterator[Event | Progress]:
     """Yield the events of a file, and the progress in between."""
     done, part = 0.0, 1.0
-    if isinstance(options.baseline, FirstPass):
+    if isinstance(options.baseline, FirstPasses):
         part = FIRST_PASS_SHARE
     elif isinstance(model, SecondPass):
         done, part = FIRST_PASS_SHARE, 1 - FIRST_PASS_SHARE

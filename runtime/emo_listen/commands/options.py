@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from emo_listen.errors import OutputError
+from emo_listen.errors import AudioInputError, OutputError
 from emo_listen.events import Emit
 from emo_listen.model_settings import MAX_WINDOW, MIN_HOP, MIN_WINDOW
+from emo_listen.sound.channel_choice import ChannelChoice, parse_channels
 
 if TYPE_CHECKING:
     from emo_listen.engine import ListenOptions
@@ -44,6 +45,14 @@ def add_listen_options(parser: argparse._ActionsContainer) -> None:
         "the average speaker (off), or a baseline from emo-listen enroll (default: %(default)s)",
     )
     parser.add_argument(
+        "--channels",
+        type=_channels,
+        default="mix",
+        metavar="mix|separate|N,M",
+        help="mix channels to one, label each separately, or only those with these numbers, from "
+        "1; with separate channels, crosstalk between them is removed (default: %(default)s)",
+    )
+    parser.add_argument(
         "--emit",
         choices=("segments", "windows", "all"),
         default="segments",
@@ -69,6 +78,13 @@ def add_listen_options(parser: argparse._ActionsContainer) -> None:
     )
 
 
+def _channels(text: str) -> ChannelChoice:
+    try:
+        return parse_channels(text)
+    except AudioInputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def load_model_and_options(
     args: argparse.Namespace, *, threads: int = 1
 ) -> tuple[EmotionModel, ListenOptions]:
@@ -90,7 +106,9 @@ def load_model_and_options(
 
     model = EmotionModel.load(args.model, threads=threads)
     baseline = args.baseline if args.baseline in ("auto", "off") else Baseline.load(args.baseline)
-    options = ListenOptions(args.window, args.hop, args.vad, args.emit, baseline)
+    options = ListenOptions(
+        args.window, args.hop, args.vad, args.emit, baseline, channels=args.channels
+    )
     options.window_and_hop(model.settings)
     open_reference(model, baseline)
     return model, options

@@ -56,7 +56,8 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
         "--osc",
         type=address,
         metavar="HOST:PORT",
-        help="send /emo/label, /emo/scores/<label>, /emo/baseline and /emo/speech by OSC",
+        help="send /emo/label, /emo/scores/<label>, /emo/baseline and /emo/speech by OSC; with "
+        "separate channels, /emo/1/label and so on",
     )
 
 
@@ -76,7 +77,7 @@ def open_sinks(args: argparse.Namespace, source: Source, model: EmotionModel) ->
         if args.plot is not None:
             from emo_listen.sinks.timeline import TIMELINE_TYPES, TimelineSink
 
-            sinks.add(TimelineSink(args.plot, source), TIMELINE_TYPES)
+            sinks.add(TimelineSink(args.plot, source, args.channels), TIMELINE_TYPES)
         if args.format == "audformat":
             from emo_listen.sinks.audformat import AudformatSink
 
@@ -124,7 +125,7 @@ def _add_terminal_sinks(
     if form == "jsonl":
         sinks.add(JsonLinesSink(sys.stdout), types)
     elif form == "csv":
-        sinks.add(CsvSink(sys.stdout, model.labels), types)
+        sinks.add(CsvSink(sys.stdout, model.labels, separate=args.channels != "mix"), types)
     elif form == "text":
         _add_text(sinks, args, source, model)
 

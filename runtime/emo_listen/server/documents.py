@@ -33,7 +33,12 @@ def event_schemas() -> dict[str, Schema]:
     for kind in get_args(Event):
         hints = typing.get_type_hints(kind)
         schemas[kind.__name__] = _object(
-            {field.name: _schema(hints[field.name]) for field in dataclasses.fields(kind)},
+            {
+                field.name: _schema(hints[field.name])
+                for field in dataclasses.fields(kind)
+                # A stream's channels are mixed, so its events have no channel.
+                if field.name != "channel"
+            },
             description=(kind.__doc__ or "").strip(),
         )
     return schemas

@@ -1,8 +1,8 @@
 r"""A folder in audformat, which audb and the openSMILE tools read: a table of segments.
 
 The table `emotion` has one row per segment, indexed by file, start and end, with the columns
-`label`, `baseline_seconds`, `confidence` and one per score. Files are named as they were given;
-bytes of a name that are not UTF-8 are escaped, as in `\xe9`.
+`label`, `baseline_seconds`, `confidence` and one per score, and `channel` if channels are separate.
+Files are named as they were given; bytes of a name that are not UTF-8 are escaped, as in `\xe9`.
 https://audeering.github.io/audformat/
 """
 
@@ -108,6 +108,10 @@ def write_audformat(
         files, [f"{event.start}s" for event in events], [f"{event.end}s" for event in events]
     )
     table = database[TABLE] = audformat.Table(index, description="Labels by file, start and end")
+    if any(event.channel is not None for event in events):
+        database.schemes["channel"] = audformat.Scheme("int", minimum=1)
+        table["channel"] = audformat.Column(scheme_id="channel", description="From 1")
+        table["channel"].set([event.channel for event in events])
     table["label"] = audformat.Column(scheme_id="emotion")
     table["label"].set([event.label for event in events])
     table["baseline_seconds"] = audformat.Column(

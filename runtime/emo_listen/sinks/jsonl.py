@@ -15,8 +15,11 @@ from emo_listen.sinks.base import Sink
 
 
 def event_row(event: Event) -> dict[str, Any]:
-    """Return an event as a JSON object: its type, then its other fields."""
-    return {"type": event.type, **dataclasses.asdict(event)}
+    """Return an event as a JSON object: its type, then its other fields; no channel of None."""
+    row = {"type": event.type, **dataclasses.asdict(event)}
+    if event.channel is None:
+        del row["channel"]
+    return row
 
 
 class JsonLinesSink(Sink):

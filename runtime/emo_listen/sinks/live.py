@@ -19,7 +19,7 @@ from rich.text import Text
 
 from emo_listen.events import Event, GapEvent, SegmentEvent, WarningEvent
 from emo_listen.sinks.base import EVENT_TYPES, Sink
-from emo_listen.sinks.live_view import LINES_BESIDE_BARS, LiveState, LiveView
+from emo_listen.sinks.live_view import LINES_BESIDE_BARS, LanesView, LiveState, LiveView
 from emo_listen.sinks.text import event_line
 
 LIVE_TYPES = EVENT_TYPES["all"] | {"status"}
@@ -51,7 +51,7 @@ class LiveSink(Sink):
         """
         self._console = console
         self._size = console.size
-        self._state = LiveState()
+        self._states: dict[int | None, LiveState] = {}
         self._title = title
         self._labels = labels
         self._label_width = max(len(label) for label in possible_labels)
@@ -63,7 +63,8 @@ class LiveSink(Sink):
     def write(self, event: Event) -> None:
         """Update the view; segments, gaps and warnings become a line above it."""
         self._updated_at = time.monotonic()
-        self._state = self._state.after(event)
+        state = self._states.get(event.channel, LiveState())
+        self._states[event.channel] = state.after(event)
         if self._console.size != self._size:
             self._restart()
         if isinstance(event, SegmentEvent | GapEvent | WarningEvent):
@@ -100,9 +101,15 @@ class LiveSink(Sink):
             self._console.print(line, highlight=False)
         self._live = self._start()
 
-    def _view(self) -> LiveView:
+    def _view(self) -> LiveView | LanesView:
         stalled = time.monotonic() - self._updated_at
-        return LiveView(self._state, self._title, self._labels, stalled)
+        channels = {
+            channel: state for channel, state in self._states.items() if channel is not None
+        }
+        mix = self._states.get(None, LiveState())
+        if channels:
+            return LanesView(channels, mix, self._title, self._labels, stalled)
+        return LiveView(mix, self._title, self._labels, stalled)
 
 
 def _silence_standard_error() -> int | None:

@@ -45,6 +45,9 @@ LIGHT_WIDTH = 21
 LINES_BESIDE_BARS = 5
 """Maximum number of lines of the view, not counting its bars."""
 
+LANE_WIDTH = 4
+"""Columns for the number of a channel."""
+
 NARROW = 60
 """Width below which the view leaves out details, in columns."""
 
@@ -121,7 +124,7 @@ class LiveView:
         bars = list(self._bars(width))
         if console.size.height < len(bars) + LINES_FOR_SEGMENTS + LINES_BESIDE_BARS:
             bars = []
-        lines = [self._head(width), self._meter(width), self._now(), *bars, self._foot(width)]
+        lines = [self.head(width), self._meter(width), self._now(), *bars, self.foot(width)]
         warning = self._warning()
         for line in [*lines, *([warning] if warning else [])]:
             line.no_wrap = True
@@ -132,7 +135,18 @@ class LiveView:
     def _name_width(self) -> int:
         return max(len(label) for label in [*self.labels, "level"])
 
-    def _head(self, width: int) -> Text:
+    def lane(self, channel: int, width: int) -> list[Text]:
+        """Return the lines of one of several channels."""
+        lines = [self._meter(width - LANE_WIDTH), self._now()]
+        if warning := self._warning():
+            lines.append(warning)
+        names = [f"{channel:>{LANE_WIDTH - 2}}  ", *[" " * LANE_WIDTH] * (len(lines) - 1)]
+        return [
+            Text.assemble((name, "bold"), line) for name, line in zip(names, lines, strict=True)
+        ]
+
+    def head(self, width: int) -> Text:
+        """Return the title and the time."""
         status = self.state.status
         clock = _clock(status.time if status else 0.0)
         title = Text(self.title, style="bold")
@@ -191,8 +205,9 @@ class LiveView:
             )
         return lines
 
-    def _foot(self, width: int) -> Text:
-        state, status = self.state, self.state.status
+    def foot(self, width: int, stream: LiveState | None = None) -> Text:
+        """Return the state of the program; gaps are those of `stream`, or of this view's state."""
+        state, status = stream or self.state, self.state.status
         parts = []
         if status:
             parts = [f"latency {status.latency * 1000:.0f} ms", f"load {status.load:.0%}"]
@@ -215,6 +230,43 @@ class LiveView:
         if warning is None or (status and status.time > warning.time + WARNING_SECONDS):
             return None
         return Text(warning_text(warning), "yellow")
+
+
+@dataclass(frozen=True)
+class LanesView:
+    """The states of several channels, in two lines for each."""
+
+    states: dict[int, LiveState]
+    """The state of each channel, from 1."""
+
+    stream: LiveState
+    """The gaps of the whole stream."""
+
+    title: str
+    """Names of the source and the model."""
+
+    labels: list[str]
+    """The model's labels."""
+
+    stalled: float = 0.0
+    """Wall-clock time since the latest event, in seconds."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield lines no wider than the terminal."""
+        width = options.max_width
+        views = {
+            channel: LiveView(state, self.title, self.labels, self.stalled)
+            for channel, state in sorted(self.states.items())
+        }
+        first = next(iter(views.values()), LiveView(self.stream, self.title, self.labels))
+        lines = [first.head(width)]
+        for channel, view in views.items():
+            lines += view.lane(channel, width)
+        lines.append(first.foot(width, self.stream))
+        for line in lines:
+            line.no_wrap = True
+            line.truncate(width, overflow="ellipsis")
+            yield line
 
 
 def _bar(share: float, length: int, colour: str) -> Text:

@@ -7,6 +7,7 @@
 | `/emo/baseline` | float seconds | before each `/emo/label`: speech in the voice's baseline |
 | `/emo/speech` | int 1 or 0 | speech starts or ends |
 
+With separate channels, the addresses have the channel's number: `/emo/1/label`, and so on.
 In addresses, characters of a label that OSC reserves are replaced by `_`.
 https://opensoundcontrol.stanford.edu/spec-1_0.html
 """
@@ -48,20 +49,21 @@ class OscSink(Sink):
             self._client = client_module.SimpleUDPClient(address, port)
         except OSError as error:
             raise OutputError(f"cannot send OSC to {self._target}: {error.strerror}") from error
-        self._speech: bool | None = None
+        self._speech: dict[int | None, bool] = {}
         self._failing = False
 
     def write(self, event: Event) -> None:
         """Send the messages of one event."""
+        root = "/emo" if event.channel is None else f"/emo/{event.channel}"
         if isinstance(event, StatusEvent):
-            if event.speech != self._speech:
-                self._speech = event.speech
-                self._send("/emo/speech", int(event.speech))
+            if event.speech != self._speech.get(event.channel):
+                self._speech[event.channel] = event.speech
+                self._send(f"{root}/speech", int(event.speech))
         elif isinstance(event, ProvisionalEvent | SegmentEvent):
             for label, score in event.scores.items():
-                self._send(f"/emo/scores/{_RESERVED.sub('_', label)}", float(score))
-            self._send("/emo/baseline", float(event.baseline_seconds))
-            self._send("/emo/label", [event.label, float(event.confidence)])
+                self._send(f"{root}/scores/{_RESERVED.sub('_', label)}", float(score))
+            self._send(f"{root}/baseline", float(event.baseline_seconds))
+            self._send(f"{root}/label", [event.label, float(event.confidence)])
 
     def close(self) -> None:
         """Close the socket."""

@@ -58,6 +58,11 @@ class TextSink(Sink):
 
 def event_line(event: Event, label_width: int) -> Text:
     """Return one event as a line; `label_width` is the length of the longest label."""
+    channel = Text("" if event.channel is None else f"{event.channel:>2} ", "bold")
+    return Text.assemble(channel, _event_text(event, label_width))
+
+
+def _event_text(event: Event, label_width: int) -> Text:
     if isinstance(event, LabelEvent):
         colour = TERMINAL.get(event.label, OTHER_ON_TERMINAL)
         return Text.assemble(

@@ -20,6 +20,7 @@ from emo_listen.events import Event, SegmentEvent
 from emo_listen.extras import import_extra
 from emo_listen.model_settings import UNCERTAIN
 from emo_listen.sinks.base import Sink, require_parent_folder
+from emo_listen.sound.channel_choice import ChannelChoice, chosen_channels
 from emo_listen.sources.audio_file import AudioFile
 from emo_listen.sources.base import Source
 
@@ -32,6 +33,9 @@ COLUMNS = 3200
 SIZE = (12.0, 5.6)
 """Width and height of the picture, in inches."""
 
+LANE_SHARE = 0.7
+"""Height of each further channel, as a share of that of the first."""
+
 DOTS_PER_INCH = 150
 
 PICTURE_SUFFIXES = (".png", ".svg", ".pdf")
@@ -41,12 +45,13 @@ PICTURE_SUFFIXES = (".png", ".svg", ".pdf")
 class TimelineSink(Sink):
     """Draws a sound file and its segments once the file has ended."""
 
-    def __init__(self, picture: Path, source: Source) -> None:
+    def __init__(self, picture: Path, source: Source, channels: ChannelChoice = "mix") -> None:
         """Check that the picture can be drawn.
 
         Args:
             picture: The file to write: PNG, SVG or PDF, according to its suffix.
             source: The sound file that the segments come from.
+            channels: The channels that are listened to, each of which is drawn.
 
         Raises:
             OutputError: `source` is not a file, or `picture` has another suffix or no folder.
@@ -59,6 +64,7 @@ class TimelineSink(Sink):
             raise OutputError(f"{picture} must end in {' or '.join(PICTURE_SUFFIXES)}")
         require_parent_folder(picture)
         self._picture = picture
+        self._channels = channels
         self._file = Path(str(source))
         self._segments: list[SegmentEvent] = []
 
@@ -73,16 +79,22 @@ class TimelineSink(Sink):
         Raises:
             OutputError: it cannot be written.
         """
-        plot_timeline(self._file, self._segments, self._picture)
+        plot_timeline(self._file, self._segments, self._picture, self._channels)
 
 
-def plot_timeline(file: Path, segments: Sequence[SegmentEvent], output: Path) -> None:
+def plot_timeline(
+    file: Path,
+    segments: Sequence[SegmentEvent],
+    output: Path,
+    channels: ChannelChoice = "mix",
+) -> None:
     """Draw a sound file and its segments.
 
     Args:
         file: The sound file.
         segments: Its segments, in order of time, as `listen` yields them.
         output: The picture: PNG, SVG or PDF, according to its suffix.
+        channels: The channels that were listened to, each of which is drawn.
 
     Raises:
         AudioFileError: `file` is damaged.
@@ -90,26 +102,43 @@ def plot_timeline(file: Path, segments: Sequence[SegmentEvent], output: Path) ->
         MissingExtraError: the extra `plot` is not installed.
     """
     figure_module = import_extra("plot", "matplotlib.figure")
-    lows, highs, duration = envelope(file)
-    figure = figure_module.Figure(figsize=SIZE, dpi=DOTS_PER_INCH, layout="constrained")
-    wave, bands, confidence = figure.subplots(3, 1, sharex=True, height_ratios=(3, 2.4, 2))
+    lanes: Sequence[int | None] = [None]
+    if channels != "mix":
+        with open_audio_file(file) as sound:
+            lanes = chosen_channels(channels, sound.channels)
+    envelopes = [envelope(file, channel) for channel in lanes]
+    duration = envelopes[0][2]
+    size = (SIZE[0], SIZE[1] * (1 + LANE_SHARE * (len(lanes) - 1)))
+    figure = figure_module.Figure(figsize=size, dpi=DOTS_PER_INCH, layout="constrained")
+    axes = figure.subplots(3 * len(lanes), 1, sharex=True, height_ratios=(3, 2.4, 2) * len(lanes))
     scale, unit = (60, "minutes") if duration >= 180 else (1, "seconds")
-    edges = np.linspace(0, duration / scale, len(lows) + 1)
-    wave.fill_between(edges[:-1], lows, highs, color="0.35", linewidth=0.4)
-    peak = max(float(np.abs([lows, highs]).max(initial=0)), 1e-3)
-    wave.set(ylabel="sound", ylim=(-1.05 * peak, 1.05 * peak), xlim=(0, duration / scale))
-    wave.set_title(file.name, loc="left")
-    _draw_bands(bands, segments, scale)
-    _draw_confidence(confidence, segments, scale)
-    confidence.set_xlabel(unit)
+    for lane, channel in enumerate(lanes):
+        lows, highs, _ = envelopes[lane]
+        wave, bands, confidence = axes[3 * lane : 3 * lane + 3]
+        edges = np.linspace(0, duration / scale, len(lows) + 1)
+        wave.fill_between(edges[:-1], lows, highs, color="0.35", linewidth=0.4)
+        peak = max(float(np.abs([lows, highs]).max(initial=0)), 1e-3)
+        wave.set(ylabel="sound", ylim=(-1.05 * peak, 1.05 * peak), xlim=(0, duration / scale))
+        name = file.name if channel is None else f"{file.name}, channel {channel}"
+        wave.set_title(name, loc="left")
+        own = [segment for segment in segments if segment.channel == channel]
+        _draw_bands(bands, own, scale)
+        _draw_confidence(confidence, own, scale)
+    axes[-1].set_xlabel(unit)
     try:
         figure.savefig(output)
     except OSError as error:
         raise OutputError(f"{output} cannot be written: {error.strerror}") from error
 
 
-def envelope(file: Path) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
+def envelope(
+    file: Path, channel: int | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
     """Return the minimum and maximum of a file's waveform in each of at most `COLUMNS` columns.
+
+    Args:
+        file: The sound file.
+        channel: Its channel, from 1; None for the mix.
 
     Returns:
         The minima, the maxima, both float32 (n_columns,), and the file's length in seconds.
@@ -122,7 +151,8 @@ def envelope(file: Path) -> tuple[NDArray[np.float32], NDArray[np.float32], floa
     step, received = 1, 0
     with open_audio_file(file) as sound:
         rate = sound.sampling_rate
-        for block in sound:
+        blocks = sound if channel is None else (block[:, channel - 1] for block in sound.blocks())
+        for block in blocks:
             # The header's length may be wrong, so columns are merged as the file grows.
             while received + len(block) > COLUMNS * step:
                 for columns, merge, empty in ((lows, np.min, np.inf), (highs, np.max, -np.inf)):

@@ -16,11 +16,16 @@ from rich.table import Table
 from rich.text import Text
 
 from emo_listen.errors import DeviceError
+from emo_listen.sound.channel_choice import ChannelChoice
 from emo_listen.sources.portaudio import import_sounddevice, quiet, readable
 
 MAX_CHANNELS = 2
 """Number of channels used. Some microphones have the voice on only one of two channels, which the
 mean of both includes; an interface with eight inputs has most of them empty."""
+
+MAX_SEPARATE = 8
+"""Number of channels up to which all of a device's are listened to separately, unless some are
+chosen. Devices of sound servers claim 32, 64 or 128, of which most repeat others."""
 
 COMMON_RATES = (48000, 44100, 16000, 32000, 96000)
 """Rates in Hz to try if a device refuses its default, the most common first."""
@@ -63,7 +68,7 @@ class InputFormat:
     """Sampling rate, in Hz."""
 
     channels: int
-    """Number of channels to open; at most `MAX_CHANNELS` of them are used."""
+    """Number of channels to open, of which the first are used."""
 
 
 def input_devices(sounddevice: ModuleType) -> list[InputDevice]:
@@ -151,14 +156,18 @@ def find_again(sounddevice: ModuleType, lost: InputDevice, device: int | str | N
 
 
 def choose_format(
-    sounddevice: ModuleType, device: InputDevice, preferred_rate: int | None = None
+    sounddevice: ModuleType,
+    device: InputDevice,
+    preferred_rate: int | None = None,
+    wanted: int = MAX_CHANNELS,
 ) -> InputFormat:
-    """Return the best format that a device accepts: its default rate, and two channels if possible.
+    """Return the best format that a device accepts: its default rate, and the wanted channels.
 
     Args:
         sounddevice: Result of `import_sounddevice`.
         device: The device, which is opened briefly.
         preferred_rate: Sampling rate in Hz to try first.
+        wanted: Number of channels to open if possible.
 
     Raises:
         DeviceError: It accepts no format; the message says why its default was refused.
@@ -166,7 +175,9 @@ def choose_format(
     rates = dict.fromkeys(
         rate for rate in (preferred_rate, device.default_rate, *COMMON_RATES) if rate
     )
-    channels = dict.fromkeys([min(MAX_CHANNELS, device.max_channels), 1, device.max_channels])
+    channels = dict.fromkeys([min(wanted, device.max_channels), 1, device.max_channels])
+    if wanted > MAX_CHANNELS:
+        channels = dict.fromkeys([min(wanted, device.max_channels), device.max_channels])
     refusals = []
     for rate, count in product(rates, channels):
         try:
@@ -180,6 +191,26 @@ def choose_format(
             if error.args[1] not in RETRY_WITH_OTHER_FORMAT:
                 break
     raise cannot_be_opened(device, refusals[0]) from refusals[0]
+
+
+def wanted_channels(device: InputDevice, choice: ChannelChoice) -> int:
+    """Return how many of a device's channels to use, for the channels to listen to.
+
+    Raises:
+        DeviceError: The device lacks a chosen channel.
+    """
+    if choice == "mix":
+        return MAX_CHANNELS
+    if choice == "separate":
+        n_channels = device.max_channels
+        return n_channels if n_channels <= MAX_SEPARATE else MAX_CHANNELS
+    last = max(int(channel) for channel in choice)
+    if last > device.max_channels:
+        raise DeviceError(
+            f"{device.name} has no channel {last}, only {device.max_channels}: choose others with "
+            "--channels"
+        )
+    return last
 
 
 def cannot_be_opened(device: InputDevice, reason: Exception) -> DeviceError:

@@ -7,7 +7,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -17,16 +17,17 @@ from numpy.typing import NDArray
 
 from emo_listen.audio import Resampler
 from emo_listen.errors import DeviceError
+from emo_listen.sound.channel_choice import ChannelChoice, check_channels
 from emo_listen.sound.mixing import MixDown
 from emo_listen.sources.base import Gap
 from emo_listen.sources.devices import (
-    MAX_CHANNELS,
     InputDevice,
     InputFormat,
     cannot_be_opened,
     choose_format,
     find_again,
     find_input,
+    wanted_channels,
 )
 from emo_listen.sources.overflow import Arrival, OverflowWatch
 from emo_listen.sources.portaudio import import_sounddevice, quiet, without_messages
@@ -57,7 +58,7 @@ _open_streams: set[_Stream] = set()
 
 
 class Microphone:
-    """The first two channels of a PortAudio input device, at the device's own rate.
+    """The first channels of a PortAudio input device, at the device's own rate: two if mixed.
 
     If the device is lost (unplugged, its sound server restarted), a warning is logged, and it is
     reopened as soon as it is back. PortAudio finds a returned device only after a restart, which
@@ -67,21 +68,30 @@ class Microphone:
 
     live = True
 
-    def __init__(self, device: int | str | None = None) -> None:
+    def __init__(self, device: int | str | None = None, channels: ChannelChoice = "mix") -> None:
         """Find the device and its format.
 
         Args:
             device: Index, or part of the name; the system's default input if None. After a loss,
                 the device with this index is found again by its name.
+            channels: The channels that will be listened to.
 
         Raises:
             DeviceError: PortAudio is missing, no device or several match, or the device accepts no
-                format.
+                format or lacks a chosen channel.
         """
         self._sounddevice = import_sounddevice()
         self._chosen = device
         self._device = find_input(self._sounddevice, device)
-        self._format = choose_format(self._sounddevice, self._device)
+        choice = check_channels(channels)
+        self._wanted = wanted_channels(self._device, choice)
+        self._format = choose_format(self._sounddevice, self._device, wanted=self._wanted)
+        self._n_channels = min(self._format.channels, self._wanted)
+        if not isinstance(choice, str) and self._n_channels < max(choice):
+            raise DeviceError(
+                f"{self._device.name} opens with {self._n_channels} channels only: choose others "
+                "with --channels"
+            )
         self.name = self._device.name
         self.sampling_rate = self._format.sampling_rate
         # Unlike Queue, SimpleQueue is reentrant: a signal handler may put while get is running.
@@ -145,10 +155,9 @@ class Microphone:
             Arrival time of the last block; `lost_at` if there was none.
         """
         watch = OverflowWatch(stream.sampling_rate)
-        channels = min(self._format.channels, MAX_CHANNELS)
         converter = None
-        if (stream.sampling_rate, stream.channels) != (self.sampling_rate, channels):
-            converter = _Converter(stream, self.sampling_rate, channels)
+        if (stream.sampling_rate, stream.channels) != (self.sampling_rate, self._n_channels):
+            converter = _Converter(stream, self.sampling_rate, self._n_channels)
         last_arrival = lost_at
         with contextlib.closing(self._arrivals(stream)) as arrivals:
             for arrival in arrivals:
@@ -193,7 +202,7 @@ class Microphone:
         """
         try:
             with quiet():
-                return _Stream(self._sounddevice, device, form, self._queue)
+                return _Stream(self._sounddevice, device, form, self._wanted, self._queue)
         except self._sounddevice.PortAudioError as error:
             raise cannot_be_opened(device, error) from error
 
@@ -207,7 +216,8 @@ class Microphone:
             if not _open_streams:
                 _restart(self._sounddevice)
             device = find_again(self._sounddevice, self._device, self._chosen)
-            return self._open(device, choose_format(self._sounddevice, device, self.sampling_rate))
+            form = choose_format(self._sounddevice, device, self.sampling_rate, self._wanted)
+            return self._open(device, form)
 
     def _stopped_within(self, seconds: float) -> bool:
         """Wait up to `seconds`; return whether `stop` was called."""
@@ -224,15 +234,16 @@ class _Stream:
         sounddevice: ModuleType,
         device: InputDevice,
         form: InputFormat,
+        wanted: int,
         arrivals: queue.SimpleQueue[_Item],
     ) -> None:
-        """Open and start the device.
+        """Open and start the device, and use its first `wanted` channels.
 
         Raises:
             sounddevice.PortAudioError: It cannot be opened.
         """
         self.sampling_rate = form.sampling_rate
-        self.channels = min(form.channels, MAX_CHANNELS)
+        self.channels = min(form.channels, wanted)
         self.dropped = 0
         """Samples dropped since the last block that fitted into the queue."""
         self._arrivals = arrivals
@@ -270,7 +281,7 @@ class _Stream:
         if self._arrivals.qsize() >= self._backlog:
             self.dropped += frames
             return
-        samples = block[:, :MAX_CHANNELS].copy()
+        samples = block[:, : self.channels].copy()
         self._arrivals.put(Arrival(samples, now, self._overflow, self.dropped))
         self._overflow, self.dropped = False, 0
 
@@ -285,13 +296,21 @@ _Item = Arrival | _Ended | None
 
 
 class _Converter:
-    """Converts the audio of a reopened device to its previous rate and number of channels."""
+    """Converts the audio of a reopened device to its previous rate and number of channels.
+
+    If the number differs, each channel gets the mix of the device's.
+    """
 
     def __init__(self, stream: _Stream, sampling_rate: int, channels: int) -> None:
-        """Convert `stream`, mixed down, to a rate in Hz and a number of equal channels."""
-        self._mixing = MixDown(stream.channels, stream.sampling_rate)
-        self._resampler = Resampler(stream.sampling_rate, sampling_rate)
-        self._channels = channels
+        """Convert `stream` to a rate in Hz and a number of channels."""
+        self._mixing: MixDown | None = None
+        if stream.channels != channels:
+            self._mixing = MixDown(stream.channels, stream.sampling_rate)
+        converted = 1 if self._mixing else channels
+        self._resamplers = [
+            Resampler(stream.sampling_rate, sampling_rate) for _ in range(converted)
+        ]
+        self._copies = channels // converted
 
     def push(
         self, sound: Iterator[NDArray[np.float32] | Gap]
@@ -299,22 +318,32 @@ class _Converter:
         """Convert blocks (n_samples, n_channels); gaps stay in their place."""
         for item in sound:
             if isinstance(item, Gap):
-                yield from self._converted(self._mixing.finish())
+                yield from self._rest_of_mix()
                 yield item
+            elif self._mixing is None:
+                yield from self._converted(item)
             else:
-                yield from self._converted(self._mixing.push(item))
+                yield from self._converted(self._mixing.push(item)[:, np.newaxis])
 
     def finish(self) -> Iterator[NDArray[np.float32]]:
         """Yield the rest."""
-        yield from self._converted(self._mixing.finish())
-        yield self._in_channels(self._resampler.finish())
+        yield from self._rest_of_mix()
+        yield self._in_channels([resampler.finish() for resampler in self._resamplers])
 
-    def _converted(self, mixed: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-        for samples in self._resampler.push(mixed):
-            yield self._in_channels(samples)
+    def _rest_of_mix(self) -> Iterator[NDArray[np.float32]]:
+        if self._mixing is not None:
+            yield from self._converted(self._mixing.finish()[:, np.newaxis])
 
-    def _in_channels(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.repeat(samples[:, np.newaxis], self._channels, axis=1)
+    def _converted(self, block: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+        frames = [
+            list(resampler.push(samples))
+            for resampler, samples in zip(self._resamplers, block.T, strict=True)
+        ]
+        for frame in zip(*frames, strict=True):
+            yield self._in_channels(frame)
+
+    def _in_channels(self, samples: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        return np.repeat(np.column_stack(samples), self._copies, axis=1)
 
 
 def _restart(sounddevice: ModuleType) -> None:

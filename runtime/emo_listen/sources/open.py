@@ -11,6 +11,7 @@ from typing import BinaryIO
 from emo_listen.decoding.pcm import PcmFormat
 from emo_listen.decoding.suffixes import SOUND_SUFFIXES
 from emo_listen.errors import AudioFileError, AudioInputError
+from emo_listen.sound.channel_choice import ChannelChoice
 from emo_listen.sources.audio_file import AudioFile
 from emo_listen.sources.base import Source
 from emo_listen.sources.devices import is_input
@@ -27,7 +28,8 @@ def open_source(
     stdin: BinaryIO | None = None,
     sampling_rate: int = 16000,
     pcm_format: PcmFormat = "s16le",
-    channels: int = 1,
+    pcm_channels: int = 1,
+    channels: ChannelChoice = "mix",
 ) -> Source:
     """Open the source for a value of `--device`.
 
@@ -37,7 +39,8 @@ def open_source(
         stdin: Stream for `-`; standard input if None.
         sampling_rate: Sampling rate of raw PCM, in Hz.
         pcm_format: Sample format of raw PCM.
-        channels: Number of channels of raw PCM.
+        pcm_channels: Number of channels of raw PCM.
+        channels: The channels that will be listened to.
 
     Raises:
         AudioFileError: The file cannot be opened or decoded.
@@ -45,22 +48,24 @@ def open_source(
         DeviceError: The device is missing or ambiguous, or PortAudio is missing.
     """
     if isinstance(device, int):
-        return Microphone(device)
+        return Microphone(device, channels)
     if isinstance(device, Path):
         return AudioFile(device)
     if device == "mic":
-        return Microphone()
+        return Microphone(channels=channels)
     if device == "-":
-        return PcmStream(stdin or _standard_input(), sampling_rate, pcm_format, channels)
+        stream = stdin or _standard_input()
+        separate = channels != "mix"
+        return PcmStream(stream, sampling_rate, pcm_format, pcm_channels, separate=separate)
     if (scheme := _URL.match(device)) is not None:
         raise AudioInputError(
             f"{scheme[0]} URLs are not opened: emo-listen does not use the network. "
             "Pipe the audio in: ffmpeg -i URL -f s16le -ac 1 -ar 16000 - | emo-listen --device -"
         )
     if device.isdecimal() and len(device) < 10:
-        return Microphone(int(device))
+        return Microphone(int(device), channels)
     if not _names_a_file(device):
-        return Microphone(device)
+        return Microphone(device, channels)
     if not os.path.lexists(device):
         raise AudioFileError(
             f"{device} is not a file: check the path, or list the microphones with "

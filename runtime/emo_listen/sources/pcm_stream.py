@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_listen.audio import Resampler, mixed_down, open_audio_file
+from emo_listen.audio import Resampler, mixed_down, open_audio_file, resampled_channels
 from emo_listen.decoding.base import MAX_CHANNELS, Block
 from emo_listen.decoding.containers import LONGEST_START, container_of, may_be_frames
 from emo_listen.decoding.open import check_header
@@ -49,6 +49,8 @@ class PcmStream:
         sampling_rate: int,
         pcm_format: PcmFormat = "s16le",
         channels: int = 1,
+        *,
+        separate: bool = False,
     ) -> None:
         """Read from a binary stream.
 
@@ -57,6 +59,7 @@ class PcmStream:
             sampling_rate: Sampling rate of raw PCM and of the blocks, in Hz.
             pcm_format: Sample format of raw PCM.
             channels: Number of channels of raw PCM.
+            separate: Whether a file's channels are resampled one by one, not mixed down first.
 
         Raises:
             AudioInputError: The rate or the number of channels is out of range.
@@ -64,6 +67,7 @@ class PcmStream:
         if not 1 <= channels <= MAX_CHANNELS:
             raise AudioInputError(f"{channels} channels cannot be read: give 1 to {MAX_CHANNELS}")
         self._bytes = _Bytes(stream)
+        self._separate = separate
         self._raw = WavHeader(pcm_format, sampling_rate, channels, None)
         self.sampling_rate = check_rate(sampling_rate)
 
@@ -77,7 +81,7 @@ class PcmStream:
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
         """Yield blocks as they arrive, float32 (n_samples, n_channels).
 
-        Resampled audio is mixed down first, float32 (n_samples,).
+        Resampled audio is mixed down first, float32 (n_samples,), unless channels are separate.
 
         Raises:
             AudioInputError: The stream cannot be read, or the file in it is too large.
@@ -109,6 +113,9 @@ class PcmStream:
     ) -> Iterator[NDArray[np.float32]]:
         if sampling_rate == self.sampling_rate:
             yield from blocks
+            return
+        if self._separate:
+            yield from resampled_channels(blocks, sampling_rate, self.sampling_rate)
             return
         resampler = Resampler(sampling_rate, self.sampling_rate)
         for samples in mixed_down(blocks, sampling_rate):

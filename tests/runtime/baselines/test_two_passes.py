@@ -12,7 +12,7 @@ import soundfile
 
 from emo_listen import EmotionModel, listen
 from emo_listen.audio import load_audio
-from emo_listen.baselines.two_passes import FirstPass, SecondPass, voice_reference
+from emo_listen.baselines.two_passes import ChannelVoices, FirstPasses, SecondPass
 from emo_listen.cli import main
 from emo_listen.commands.grouping import group_files, grouping
 from emo_listen.commands.workers import analyse_files
@@ -55,9 +55,9 @@ def seconds_by_file() -> dict[str, set[float]]:
 
 def test_the_second_pass_reuses_the_outputs_of_the_first(folder: Path) -> None:
     model = EmotionModel.load(folder)
-    first_pass = FirstPass(model)
+    first_pass = FirstPasses(model)
     first = list(listen("talks/a/1.wav", model=model, emit="all", baseline=first_pass))
-    voice = voice_reference(model, [first_pass])
+    voice = ChannelVoices(model, [first_pass]).of_channel(None)
     assert np.abs(voice.shift).max() > 0.1
     again = list(listen("talks/a/1.wav", model=model, emit="all", baseline=voice))
     second = SecondPass(model, first_pass)

@@ -19,8 +19,8 @@ import soundfile
 
 from emo_listen import EmotionModel, ProvisionalEvent, listen
 from emo_listen.audio import load_audio
-from emo_listen.baselines.references import BaselineChoice
-from emo_listen.baselines.two_passes import FirstPass, voice_reference
+from emo_listen.baselines.references import BaselineChoice, ChannelBaselines
+from emo_listen.baselines.two_passes import ChannelVoices, FirstPasses
 from emo_listen.cli import main
 from emo_listen.commands.sound_files import find_sound_files
 from emo_listen.commands.workers import analyse_files
@@ -54,12 +54,12 @@ def expected(
     file: str, model: EmotionModel, *, two_passes: bool = True, emit: Emit = "segments"
 ) -> list[dict]:
     """The rows of a file, relative to its voice's baseline if `two_passes`."""
-    baseline: BaselineChoice = "off"
+    baseline: BaselineChoice | ChannelBaselines = "off"
     if two_passes:
-        first_pass = FirstPass(model)
+        first_pass = FirstPasses(model)
         for _ in listen(file, model=model, baseline=first_pass):
             pass
-        baseline = voice_reference(model, [first_pass])
+        baseline = ChannelVoices(model, [first_pass])
     return [
         {"type": event.type, "file": file, **event_row(event)}
         for event in listen(file, model=model, baseline=baseline, emit=emit)

@@ -33,7 +33,7 @@ from emo_listen import (
     listen,
 )
 from emo_listen.audio import load_audio
-from emo_listen.sinks.live_view import STALLED_SECONDS, LiveState, LiveView
+from emo_listen.sinks.live_view import STALLED_SECONDS, LanesView, LiveState, LiveView
 from tests.support.virtual_microphone import RATE, VirtualMicrophone
 
 LABELS = ["anger", "disgust", "fear", "happiness", "neutral", "sadness"]
@@ -249,3 +249,22 @@ class Terminal:
         self.sent += data
         self._stream.feed(data)
         return bool(data)
+
+
+def test_separate_channels_have_lanes() -> None:
+    states = {
+        1: after(dataclasses.replace(status(12.0), channel=1), provisional(10.0, 11.0)),
+        2: after(status(12.0, speech=False, level=-55.0)),
+    }
+    console = Console(file=io.StringIO(), width=80, height=24, force_terminal=False)
+    console.print(
+        LanesView(states, after(GapEvent(time=1, seconds=2, reason="device")), TITLE, LABELS)
+    )
+    output = console.file.getvalue()  # type: ignore[attr-defined]
+    lines = output.rstrip("\n").split("\n")
+    assert all(len(line) <= 80 for line in lines)
+    assert TITLE in lines[0]
+    assert lines[1].startswith(" 1  level") and "speech" in lines[1]
+    assert "happiness  71%" in lines[2]
+    assert lines[3].startswith(" 2  level") and "no speech" in lines[3]
+    assert "gaps 1" in lines[5] and "lost 2.0 s" in lines[5]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import dataclasses
 import io
 import json
 from pathlib import Path
@@ -33,7 +32,7 @@ from emo_listen.extras import import_extra
 from emo_listen.sinks.audformat import write_audformat
 from emo_listen.sinks.base import EVENT_TYPES, Sink, SinkGroup
 from emo_listen.sinks.csv_rows import CsvSink
-from emo_listen.sinks.jsonl import JsonLinesSink, RecordSink
+from emo_listen.sinks.jsonl import JsonLinesSink, RecordSink, event_row
 from emo_listen.sinks.text import TextSink
 from emo_listen.sinks.timeline import envelope, plot_timeline
 
@@ -59,7 +58,7 @@ def test_json_lines_contain_every_field(events_of_sample: list[Event]) -> None:
     for event in [*events_of_sample, GAP, WARNING]:
         sink.write(event)
     rows = [json.loads(line) for line in stream.getvalue().splitlines()]
-    assert rows == [dataclasses.asdict(event) for event in [*events_of_sample, GAP, WARNING]]
+    assert rows == [event_row(event) for event in [*events_of_sample, GAP, WARNING]]
     assert all(next(iter(row)) == "type" for row in rows)
 
 

@@ -473,3 +473,21 @@ def test_channels_in_opposite_phase_do_not_cancel(tmp_path: Path) -> None:
         np.array_equal(np.abs(samples[begin + lag :][: len(expected)]), np.abs(expected))
         for lag in lags
     )
+
+
+def test_separate_channels_of_a_microphone(sample_file: Path) -> None:
+    voice = (load_audio(sample_file, RATE)[: 6 * RATE] * 32767).astype(np.int16)
+    with (
+        VirtualMicrophone(sink_channels=2) as stereo,
+        started(
+            *(sys.executable, "-u", "-m", "emo_listen.cli", "--channels", "separate"),
+            capture=stereo.capture(),
+        ) as process,
+    ):
+        assert process.stdout
+        stereo.play(np.column_stack([np.zeros_like(voice), voice]))
+        first = json.loads(process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        rest, _ = rest_of(process)
+    assert first["channel"] == 2
+    assert {json.loads(line)["channel"] for line in rest.splitlines()} <= {2}

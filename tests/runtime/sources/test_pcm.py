@@ -63,9 +63,9 @@ def test_the_command_takes_float_and_stereo(voice: np.ndarray) -> None:
     expected = windows((voice * 32768).astype("<i2").tobytes())
     assert expected[-1]["end"] == 3
     stereo = np.stack([voice, voice], axis=1)
-    assert windows(stereo.tobytes(), "--pcm-format", "f32le", "--channels", "2") == expected
+    assert windows(stereo.tobytes(), "--pcm-format", "f32le", "--pcm-channels", "2") == expected
     wide = (stereo.astype(np.float64) * 2**31).astype("<i4").tobytes()
-    assert windows(wide, "--pcm-format", "s32le", "--channels", "2") == expected
+    assert windows(wide, "--pcm-format", "s32le", "--pcm-channels", "2") == expected
 
 
 @pytest.mark.parametrize(
