@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         ProvisionalEvent,
         SegmentEvent,
         StatusEvent,
+        StreamEvent,
         WarningEvent,
         WindowEvent,
     )
@@ -41,6 +42,7 @@ _MODULES = {
     "Gap": "emo_listen.sources.base",
     "GapEvent": "emo_listen.events",
     "LabelEvent": "emo_listen.events",
+    "StreamEvent": "emo_listen.events",
     "ListenOptions": "emo_listen.engine",
     "Listener": "emo_listen.listener",
     "Prediction": "emo_listen.prediction",
@@ -72,6 +74,7 @@ __all__ = [
     "Sink",
     "Source",
     "StatusEvent",
+    "StreamEvent",
     "WarningEvent",
     "WindowEvent",
     "listen",
