@@ -71,11 +71,14 @@ class Running:
 
 @contextlib.contextmanager
 def running_server(
-    *options: str | Path, environment: dict[str, str] | None = None
+    *options: str | Path,
+    environment: dict[str, str] | None = None,
+    folder: Path | None = None,
 ) -> Iterator[Running]:
-    """Run `emo-listen serve` on a free port."""
+    """Run `emo-listen serve` on a free port, in a folder."""
     process = subprocess.Popen(
         [sys.executable, "-m", "emo_listen.cli", "serve", "--port", "0", *map(str, options)],
+        cwd=folder,
         env={**os.environ, **(environment or {})},
         stderr=subprocess.PIPE,
         text=True,

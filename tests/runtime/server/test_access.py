@@ -19,7 +19,7 @@ from websockets.typing import Subprotocol
 
 from emo_listen.audio import load_audio
 from emo_listen.cli import main
-from tests.support.server import Running, pcm16, received, running_server, send_in_blocks
+from tests.support.server import END, Running, pcm16, received, running_server, send_in_blocks
 
 TOKEN = "a-token.that~nobody_guesses"
 
@@ -175,6 +175,18 @@ def test_a_signal_finishes_open_segments(
         assert end == {"type": "end", "seconds": 1.5}
         assert connection.close_code == 1001
         assert server.process.wait(timeout=60) == 0
+
+
+def test_nothing_is_stored(sample_file: Path, tmp_path: Path) -> None:
+    environment = {"HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
+    with running_server(*FAST_START, environment=environment, folder=tmp_path) as server:
+        assert server.request("POST", "/v1/analyse", sample_file.read_bytes())[0] == 200
+        with server.stream({}) as connection:
+            send_in_blocks(connection, pcm16(load_audio(sample_file, 16_000)[:16_000]), 3200)
+            connection.send(END)
+            assert received(connection)[-1]["type"] == "end"
+        assert server.stop()[0] == 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_tls(tmp_path: Path) -> None:
