@@ -97,7 +97,14 @@ class Stream:
 
     def stop(self) -> None:
         """Finish, since the server stops."""
-        self._end(Refusal("stopping", "the server is stopping: connect to another, or try later"))
+        self._interrupt(
+            Refusal("stopping", "the server is stopping: connect to another, or try later")
+        )
+
+    def _interrupt(self, problem: Refusal) -> None:
+        """End the stream unless it is about to end."""
+        if not self._inbox.ended:
+            self._end(problem)
 
     async def run(self) -> None:
         """Process the stream until it ends, and close the connection.
@@ -117,7 +124,7 @@ class Stream:
         )
         receiver = asyncio.create_task(self._receive_all())
         timer = asyncio.get_running_loop().call_later(
-            limits.max_seconds, self._end, self._too_long()
+            limits.max_seconds, self._interrupt, self._too_long()
         )
         try:
             await self._process_all(receiver)
