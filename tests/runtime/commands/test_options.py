@@ -47,8 +47,8 @@ def test_values_out_of_range_are_refused(
 
 def test_the_number_of_processes_has_a_range(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        analyse.parse_args(["a.wav", "--output", "b.csv", "--jobs", "1000"])
-    assert "argument --jobs: '1000' is not a number from 1 to 256" in capsys.readouterr().err
+        analyse.parse_args(["a.wav", "--output", "b.csv", "--jobs", "5000"])
+    assert "argument --jobs: '5000' is not a number from 1 to 4,096" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
