@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import typing
 from importlib.metadata import version
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from emo_listen.events import Event
 from emo_listen.server.audio_request import (
@@ -50,9 +49,7 @@ def _schema(hint: Any) -> Schema:
         return {"type": "string", "enum": list(get_args(hint))}
     if get_origin(hint) is dict:
         return {"type": "object", "additionalProperties": _schema(get_args(hint)[1])}
-    if get_origin(hint) in (Union, UnionType):
-        return {"anyOf": [_schema(one) for one in get_args(hint)]}
-    names = {NoneType: "null", str: "string", float: "number", int: "integer", bool: "boolean"}
+    names = {str: "string", float: "number", int: "integer", bool: "boolean"}
     return {"type": names[hint]}
 
 
