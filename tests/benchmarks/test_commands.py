@@ -444,13 +444,13 @@ def test_the_page_of_results(repository, models, tmp_path):
     assert "## Tried without benefit" in page
     absent = ["--librispeech", "absent", "--emo_db", "absent", "--noise", "absent"]
     args = results.parse_args(["--model", str(models[1]), *absent])
-    assert list(results.commands(args, tmp_path)) == ["latency", "streaming", "memory"]
+    assert list(results.commands(args, tmp_path)) == ["latency", "streaming", "serve", "memory"]
     found = ["--librispeech", str(tmp_path), "--emo_db", str(tmp_path), "--noise", str(tmp_path)]
     everything = ["--model", str(models[1]), "--checkpoint", str(models[0]), "--data", "x", *found]
     scripts = results.commands(results.parse_args(everything), tmp_path)
     assert list(scripts) == [
         *("latency", "accuracy", "unseen", "everyday", "robustness", "listening"),
-        *("quantization", "streaming", "memory"),
+        *("quantization", "streaming", "serve", "memory"),
     ]
     assert all((repository / "benchmarks" / f"{script}.py").is_file() for script in scripts)
     crema_d = tmp_path / "crema-d"

@@ -1,0 +1,1 @@
+"""Load on a running `emo-listen serve`: what is sent, by whom, and what comes back."""
