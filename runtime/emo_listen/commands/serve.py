@@ -172,12 +172,17 @@ def run(args: argparse.Namespace) -> int:
             )
             service = Service(workers, limits)
             address = _address(bound.getsockname(), tls is not None)
-            _say(f"serving up to {streams} streams at {address}. Ctrl-C stops")
-            _say("clients need the token" if token else "programs of this machine need no token")
-            if not local and tls is None:
-                _say("sound and token cross the network unencrypted: add --tls-cert and --tls-key")
+
+            def on_ready() -> None:
+                _say(f"serving up to {streams} streams at {address}. Ctrl-C stops")
+                _say(
+                    "clients need the token" if token else "programs of this machine need no token"
+                )
+                if not local and tls is None:
+                    _say("sound and token travel unencrypted: add --tls-cert and --tls-key")
+
             app = create_app(service, token=token, origins=args.allow_origin)
-            run_server(app, service, bound, tls=tls)
+            run_server(app, service, bound, on_ready, tls=tls)
     return 0
 
 

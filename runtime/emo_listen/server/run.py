@@ -7,6 +7,7 @@ import contextlib
 import ipaddress
 import socket
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -64,10 +65,13 @@ def check_certificate(cert: Path, key: Path) -> None:
 class Server(uvicorn.Server):
     """A server whose first signal lets open streams finish; a second one ends it at once."""
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
-        """Serve `service` as `config` says."""
+    def __init__(
+        self, config: uvicorn.Config, service: Service, on_ready: Callable[[], None]
+    ) -> None:
+        """Serve `service` as `config` says; `on_ready` is called once signals are handled."""
         super().__init__(config)
         self._service = service
+        self._on_ready = on_ready
         self._loop: asyncio.AbstractEventLoop | None = None
         self._draining: asyncio.Task[None] | None = None
 
@@ -75,6 +79,11 @@ class Server(uvicorn.Server):
         """Serve until a signal comes."""
         self._loop = asyncio.get_running_loop()
         await super().serve(sockets)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to accept connections."""
+        await super().startup(sockets)
+        self._on_ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop; called by a signal."""
@@ -100,10 +109,19 @@ def run_server(
     app: Starlette,
     service: Service,
     bound: socket.socket,
+    on_ready: Callable[[], None],
     *,
     tls: tuple[Path, Path] | None = None,
 ) -> None:
-    """Serve `app` on the socket until SIGINT or SIGTERM; `tls` is a certificate and its key."""
+    """Serve `app` on the socket until SIGINT or SIGTERM.
+
+    Args:
+        app: The application.
+        service: What it serves.
+        bound: A bound socket.
+        on_ready: Called when clients can connect and a signal stops the server.
+        tls: A certificate and its key.
+    """
     http, websocket = connection_classes(service.limits, service.metrics)
     config = uvicorn.Config(
         app,
@@ -123,4 +141,4 @@ def run_server(
         ssl_certfile=None if tls is None else tls[0],
         ssl_keyfile=None if tls is None else tls[1],
     )
-    Server(config, service).run(sockets=[bound])
+    Server(config, service, on_ready).run(sockets=[bound])
