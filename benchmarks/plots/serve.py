@@ -43,10 +43,10 @@ def plot_serve(
         panel.set_ylabel("from a window's last sample to its label (ms)")
         panel.set_title(sound)
         panel.grid(alpha=0.3)
-        panel.legend()
+        panel.legend(loc="upper left")
     if soak is not None:
         axes[-1].plot(*zip(*soak["curve"], strict=True))
-        axes[-1].set_ylim(bottom=0)
+        axes[-1].set_ylim(0, 1.2 * max(memory for _, memory in soak["curve"]))
         axes[-1].set_xlabel("minutes")
         axes[-1].set_ylabel("resident memory of the server (MiB)")
         axes[-1].set_title(f"{soak['streams']} streams of speech")
