@@ -177,7 +177,8 @@ async def _play(
         async with connect(
             address, compression=None, ping_interval=None, proxy=None, open_timeout=CATCH_UP
         ) as socket:
-            await socket.send(json.dumps(options))
+            with contextlib.suppress(ConnectionClosed):  # A refusal may come first.
+                await socket.send(json.dumps(options))
             ready = json.loads(await socket.recv())
             waiting.release()
             if ready["type"] != "ready":
