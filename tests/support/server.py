@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 END = json.dumps({"type": "end"})
@@ -37,7 +38,8 @@ class Running:
         """Connect, and send the options of a stream unless they are None."""
         with connect(f"ws://127.0.0.1:{self.port}/v1/stream", **arguments) as connection:
             if options is not None:
-                connection.send(json.dumps(options))
+                with contextlib.suppress(ConnectionClosed):  # A refusal may come first.
+                    connection.send(json.dumps(options))
             yield connection
 
     def request(
