@@ -64,6 +64,11 @@ def add_listen_options(parser: argparse._ActionsContainer) -> None:
         action="store_false",
         help="label all sound, without detecting speech first",
     )
+    add_window_options(parser)
+
+
+def add_window_options(parser: argparse._ActionsContainer) -> None:
+    """Add the options for the length of windows and the time between them."""
     parser.add_argument(
         "--window",
         type=in_range(float, MIN_WINDOW, MAX_WINDOW),

@@ -9,11 +9,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from emo_listen.commands.options import add_model_option, in_range
+from emo_listen.commands.options import add_model_option, add_window_options, in_range
 from emo_listen.cores import usable_cores
 from emo_listen.errors import ServerError
 from emo_listen.extras import import_extra
-from emo_listen.model_settings import MAX_WINDOW, MIN_HOP, MIN_WINDOW
 
 TOKEN_VARIABLE = "EMO_LISTEN_TOKEN"
 """Environment variable of the token, which other users of the machine cannot see."""
@@ -78,18 +77,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     )
     model = parser.add_argument_group("model")
     add_model_option(model)
-    model.add_argument(
-        "--window",
-        type=in_range(float, MIN_WINDOW, MAX_WINDOW),
-        metavar="SECONDS",
-        help=f"length of a window, {MIN_WINDOW:g} to {MAX_WINDOW:g} (default: the model's)",
-    )
-    model.add_argument(
-        "--hop",
-        type=in_range(float, MIN_HOP, MAX_WINDOW),
-        metavar="SECONDS",
-        help=f"time between windows, {MIN_HOP:g} to the window (default: the model's)",
-    )
+    add_window_options(model)
     limits = parser.add_argument_group("limits")
     limits.add_argument(
         "--max-streams",
