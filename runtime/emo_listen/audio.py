@@ -21,6 +21,11 @@ FRAMES_PER_SECOND = 50
 """Number of frames per second in which `Resampler` processes audio."""
 
 
+def frame_length(sampling_rate: int) -> int:
+    """Return the number of samples of a frame of 20 ms, at a sampling rate in Hz."""
+    return max(1, sampling_rate // FRAMES_PER_SECOND)
+
+
 class Resampler:
     """Resamples a stream of mono blocks.
 
@@ -30,7 +35,7 @@ class Resampler:
 
     def __init__(self, source_rate: int, target_rate: int) -> None:
         """Convert from `source_rate` to `target_rate`, both in Hz."""
-        self._frame_length = max(1, source_rate // FRAMES_PER_SECOND)
+        self._frame_length = frame_length(source_rate)
         self._pending: list[NDArray[np.float32]] = []
         self._pending_length = 0
         self._stream = (

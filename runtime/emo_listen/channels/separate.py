@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_listen.audio import FRAMES_PER_SECOND, Resampler
+from emo_listen.audio import Resampler, frame_length
 from emo_listen.baselines.references import ChannelBaselines, channel_baseline, open_reference
 from emo_listen.engine import Engine, ListenOptions
 from emo_listen.events import Event, GapEvent
@@ -117,11 +117,6 @@ class SeparateChannels:
         if len(frame):
             for lane, samples in zip(self._lanes, frame.T, strict=True):
                 yield from lane.push(np.ascontiguousarray(samples))
-
-
-def frame_length(sampling_rate: int) -> int:
-    """Return the number of samples of a frame, at a sampling rate in Hz."""
-    return max(1, sampling_rate // FRAMES_PER_SECOND)
 
 
 class _Lane:

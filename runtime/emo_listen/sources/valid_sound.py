@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_listen.audio import FRAMES_PER_SECOND
+from emo_listen.audio import frame_length
 from emo_listen.sources.base import Gap
 
 LARGEST = 1e6
@@ -37,7 +37,7 @@ class ValidSound:
     def __init__(self, sampling_rate: int) -> None:
         """Prepare for a sampling rate in Hz."""
         self._sampling_rate = sampling_rate
-        self._length = max(1, sampling_rate // FRAMES_PER_SECOND)
+        self._length = frame_length(sampling_rate)
         self._pending: NDArray[np.float32] | None = None
         self._lost = 0
         self._rescaling = False
